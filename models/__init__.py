@@ -1,0 +1,1 @@
+"""Chain and layout files that ship with kinepose_ocp."""
