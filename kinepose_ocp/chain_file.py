@@ -1,0 +1,344 @@
+"""Chain files: YAML in, :class:`~kinepose_ocp.chain.Chain` out, and back."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from kinepose_ocp.chain import Chain, Dof, Joint, Link, Quaternion, Site, Vector
+from kinepose_ocp.errors import ModelError, possible
+
+SCHEMA = 1
+AXES = ("x", "y", "z", "-x", "-y", "-z")
+
+
+# ---- what a chain file may say ---------------------------------------------------------------
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=False, allow_inf_nan=False)
+
+
+class _Dof(_Strict):
+    name: str = Field(pattern=r"^[^.\s]+$")
+    rotation: Vector | None = None
+    translation: Vector | None = None
+    rom: tuple[float, float] | None = None
+    locked: bool = False
+    rest: float = 0.0
+
+
+class _Joint(_Strict):
+    name: str = Field(pattern=r"^[^.\s]+$")
+    parent: str | None
+    offset: Vector = (0.0, 0.0, 0.0)
+    orientation: Quaternion = (1.0, 0.0, 0.0, 0.0)
+    dofs: list[_Dof] = []
+
+
+class _Site(_Strict):
+    joint: str
+    offset: Vector = (0.0, 0.0, 0.0)
+
+
+class _Frame(_Strict):
+    forward: str = "x"
+    left: str = "y"
+    up: str = "z"
+
+
+class _ChainFile(_Strict):
+    schema_: int = Field(alias="schema")
+    name: str
+    description: str = ""
+    source: str = Field(min_length=3)
+    frame: _Frame = _Frame()
+    joints: list[_Joint] = Field(min_length=1)
+    keypoints: dict[str, _Site] = Field(min_length=1)
+    links: list[tuple[str, str] | tuple[str, str, float]] = []
+    layouts: dict[str, dict[str, str | list[str]]] = {}
+
+
+# ---- where the shipped files are ---------------------------------------------------------------
+def models_dir() -> Path:
+    """Return the folder of the shipped chains: of the installed package, else of the checkout."""
+    spec = importlib.util.find_spec("kinepose_ocp.models")
+    if spec is not None and spec.submodule_search_locations:
+        for place in spec.submodule_search_locations:
+            if any(Path(place).glob("*.yaml")):
+                return Path(place)
+    return Path(__file__).resolve().parent.parent / "models"
+
+
+def shipped_chains() -> list[str]:
+    """Names of the chains that ship with kinepose_ocp."""
+    return sorted(path.stem for path in models_dir().glob("*.yaml"))
+
+
+# ---- reading -------------------------------------------------------------------------------------
+def read_yaml(path: Path) -> Any:
+    """Read a YAML 1.2 file; a duplicate key is an error.
+
+    Raises
+    ------
+    ModelError
+        When the file cannot be read or is not YAML; names the line.
+    """
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def parse_yaml(text: str, place: str) -> Any:
+    """Parse YAML 1.2 text; ``place`` names it in errors."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except DuplicateKeyError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ModelError(f"{place}: line {line}: {str(error.problem).splitlines()[0]}; give each key once") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ModelError(f"{place}: line {line}: not valid YAML: {error.problem}") from None
+    except YAMLError as error:
+        raise ModelError(f"{place}: not valid YAML: {str(error).splitlines()[0]}") from None
+
+
+def load_chain(name: str | Path) -> Chain:
+    """Load a chain by the name of a shipped one, or from a YAML file.
+
+    Raises
+    ------
+    ModelError
+        With file, place, what was given and what is possible.
+    """
+    path = Path(name)
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        if str(name) not in shipped_chains():
+            raise ModelError(
+                f"no chain '{name}': neither a .yaml file nor a shipped chain; {possible(str(name), shipped_chains())}"
+            )
+        path = models_dir() / f"{name}.yaml"
+    return chain_from_data(read_yaml(path), str(path))
+
+
+def chain_from_yaml(text: str, place: str = "chain text") -> Chain:
+    """Load a chain from YAML text; ``place`` names it in errors."""
+    return chain_from_data(parse_yaml(text, place), place)
+
+
+def chain_from_data(data: Any, place: str) -> Chain:
+    """Make a checked :class:`Chain` of the parsed content of a chain file."""
+    if not isinstance(data, dict):
+        raise ModelError(f"{place}: a chain file is a mapping with 'schema', 'name', 'joints', ...; found {_kind(data)}")
+    if data.get("schema") != SCHEMA:
+        raise ModelError(f"{place}: schema is {data.get('schema')!r}; possible: {SCHEMA}")
+    try:
+        given = _ChainFile.model_validate(data)
+    except pydantic.ValidationError as error:
+        raise ModelError(f"{place}: {_first(error, data)}") from None
+    _check_frame(given.frame, place)
+    joints = _parents_first([_joint(joint, place) for joint in given.joints], place)
+    names = {joint.name for joint in joints}
+    for point, site in given.keypoints.items():
+        if site.joint not in names:
+            raise ModelError(
+                f"{place}: keypoints.{point}: no joint '{site.joint}'; {possible(site.joint, sorted(names))}"
+            )
+    links = tuple(_link(link, i, given.keypoints, place) for i, link in enumerate(given.links))
+    for layout, mapping in given.layouts.items():
+        for point, targets in mapping.items():
+            for target in [targets] if isinstance(targets, str) else targets:
+                if target not in given.keypoints:
+                    raise ModelError(
+                        f"{place}: layouts.{layout}.{point}: no keypoint '{target}'; {possible(target, given.keypoints)}"
+                    )
+    return Chain(
+        name=given.name,
+        source=given.source,
+        description=given.description,
+        frame=given.frame.model_dump(),
+        joints=joints,
+        keypoints={name: Site(site.joint, site.offset) for name, site in given.keypoints.items()},
+        links=links,
+        layouts=given.layouts,
+    )
+
+
+def _joint(given: _Joint, place: str) -> Joint:
+    where = f"{place}: joint '{given.name}'"
+    norm = math.hypot(*given.orientation)
+    if abs(norm - 1) > 1e-4:
+        raise ModelError(f"{where}: orientation {list(given.orientation)} is not a unit quaternion (norm {norm:.6g})")
+    w, x, y, z = (value / norm for value in given.orientation)
+    names: set[str] = set()
+    for dof in given.dofs:
+        if dof.name in names:
+            raise ModelError(f"{where}: two DOFs are named '{dof.name}'; names must be unique in a joint")
+        names.add(dof.name)
+    dofs = tuple(_dof(dof, f"{where}, dof '{dof.name}'") for dof in given.dofs)
+    return Joint(given.name, given.parent, given.offset, (w, x, y, z), dofs)
+
+
+def _dof(given: _Dof, where: str) -> Dof:
+    if (given.rotation is None) == (given.translation is None):
+        raise ModelError(f"{where}: give either 'rotation: [x, y, z]' or 'translation: [x, y, z]'")
+    axis = given.rotation if given.rotation is not None else given.translation
+    assert axis is not None
+    norm = math.hypot(*axis)
+    if abs(norm - 1) > 1e-4:
+        raise ModelError(f"{where}: axis {list(axis)} has length {norm:.6g}; it must be a unit vector")
+    x, y, z = (value / norm for value in axis)
+    lower, upper = given.rom if given.rom is not None else (-math.inf, math.inf)
+    if lower > upper:
+        raise ModelError(f"{where}: rom [{lower:g}, {upper:g}] has its lower limit above its upper one")
+    if not lower - 1e-9 <= given.rest <= upper + 1e-9:
+        if "rest" in given.model_fields_set or given.locked:
+            raise ModelError(f"{where}: rest {given.rest:g} is outside its rom [{lower:g}, {upper:g}]")
+    rest = min(max(given.rest, lower), upper)
+    plain = Dof(given.name, (x, y, z), translates=given.translation is not None, locked=given.locked)
+    return Dof(
+        plain.name,
+        plain.axis,
+        plain.translates,
+        plain.from_user_unit(lower),
+        plain.from_user_unit(upper),
+        plain.locked,
+        plain.from_user_unit(rest),
+    )
+
+
+def _link(given: tuple, index: int, keypoints: dict[str, _Site], place: str) -> Link:
+    for end in given[:2]:
+        if end not in keypoints:
+            raise ModelError(f"{place}: links[{index}]: no keypoint '{end}'; {possible(end, keypoints)}")
+    if given[0] == given[1]:
+        raise ModelError(f"{place}: links[{index}]: '{given[0]}' is linked with itself")
+    link = Link(*given)
+    if link.weight < 0:
+        raise ModelError(f"{place}: links[{index}]: weight {link.weight:g} is negative")
+    return link
+
+
+def _parents_first(joints: list[Joint], place: str) -> tuple[Joint, ...]:
+    """Order the joints so that each comes after its parent; exactly one root, no cycle."""
+    by_name: dict[str, Joint] = {}
+    for joint in joints:
+        if joint.name in by_name:
+            raise ModelError(f"{place}: two joints are named '{joint.name}'; names must be unique")
+        by_name[joint.name] = joint
+    roots = [joint.name for joint in joints if joint.parent is None]
+    if len(roots) != 1:
+        raise ModelError(f"{place}: exactly one joint has 'parent: null'; found {len(roots)}: {', '.join(roots) or 'none'}")
+    for joint in joints:
+        if joint.parent is not None and joint.parent not in by_name:
+            raise ModelError(
+                f"{place}: joint '{joint.name}': no parent joint '{joint.parent}'; {possible(joint.parent, by_name)}"
+            )
+    ordered: list[Joint] = []
+    placed: set[str | None] = {None}
+    waiting = list(joints)
+    while waiting:
+        ready = [joint for joint in waiting if joint.parent in placed]
+        if not ready:
+            raise ModelError(f"{place}: joints {', '.join(joint.name for joint in waiting)} form a cycle of parents")
+        ordered += ready
+        placed |= {joint.name for joint in ready}
+        waiting = [joint for joint in waiting if joint.name not in placed]
+    listed = {joint.name: i for i, joint in enumerate(joints)}
+    if all(joint.parent is None or listed[joint.parent] < listed[joint.name] for joint in joints):
+        return tuple(joints)
+    return tuple(ordered)
+
+
+def _check_frame(frame: _Frame, place: str) -> None:
+    axes = [frame.forward, frame.left, frame.up]
+    for axis in axes:
+        if axis not in AXES:
+            raise ModelError(f"{place}: frame: '{axis}' is no axis; possible: {', '.join(AXES)}")
+    if len({axis[-1] for axis in axes}) < 3:
+        raise ModelError(f"{place}: frame: forward, left and up must be three different axes, found {', '.join(axes)}")
+
+
+def _first(error: pydantic.ValidationError, data: Any) -> str:
+    """One line of the first thing that is wrong: place, what was given, what is possible."""
+    first = error.errors()[0]
+    where = ""
+    value = data
+    for key in first["loc"]:
+        value = _item(value, key)
+        where += f"[{key}]" if isinstance(key, int) else (f".{key}" if where else str(key))
+        if isinstance(value, dict) and "name" in value and isinstance(key, int):
+            where += f" ('{value['name']}')"
+    if first["type"] == "extra_forbidden":
+        return f"{where}: unknown key; remove it or mend its name"
+    if first["type"] == "missing":
+        return f"{where}: is required and missing"
+    return f"{where}: {first['msg'].lower()}, found {first['input']!r}"
+
+
+def _item(value: Any, key: int | str) -> Any:
+    try:
+        return value[key]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _kind(data: Any) -> str:
+    return "nothing" if data is None else type(data).__name__
+
+
+# ---- writing -------------------------------------------------------------------------------------
+def chain_to_yaml(chain: Chain) -> str:
+    """Return the chain as the text of a chain file; loading it gives the same chain."""
+    data: dict[str, Any] = {"schema": SCHEMA, "name": chain.name, "description": chain.description}
+    data |= {"source": chain.source, "frame": dict(chain.frame)}
+    data["joints"] = [_joint_data(joint) for joint in chain.joints]
+    data["keypoints"] = {
+        name: {"joint": site.joint} | ({"offset": _numbers(site.offset)} if any(site.offset) else {})
+        for name, site in chain.keypoints.items()
+    }
+    data["links"] = [
+        [link.start, link.end] + ([link.weight] if link.weight != 1 else []) for link in chain.links
+    ]
+    if chain.layouts:
+        data["layouts"] = {layout: dict(mapping) for layout, mapping in chain.layouts.items()}
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None
+    yaml.width = 160
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    stream = io.StringIO()
+    yaml.dump(data, stream)
+    return stream.getvalue()
+
+
+def _joint_data(joint: Joint) -> dict[str, Any]:
+    data: dict[str, Any] = {"name": joint.name, "parent": joint.parent, "offset": _numbers(joint.offset)}
+    if joint.orientation != (1.0, 0.0, 0.0, 0.0):
+        data["orientation"] = _numbers(joint.orientation)
+    data["dofs"] = []
+    for dof in joint.dofs:
+        item: dict[str, Any] = {"name": dof.name}
+        item["translation" if dof.translates else "rotation"] = _numbers(dof.axis)
+        if math.isfinite(dof.lower) and math.isfinite(dof.upper):
+            item["rom"] = _numbers([dof.in_user_unit(dof.lower), dof.in_user_unit(dof.upper)])
+        if dof.locked:
+            item["locked"] = True
+        if dof.rest:
+            item["rest"] = _numbers([dof.in_user_unit(dof.rest)])[0]
+        data["dofs"].append(item)
+    return data
+
+
+def _numbers(values: Any) -> list[float]:
+    """Shortest decimals that keep 13 digits; no minus zero."""
+    return [float(f"{value:.13g}") + 0.0 for value in values]
