@@ -140,7 +140,9 @@ class Chain:
         for name, (lower, upper) in rom.items():
             dof = self.dof(name)
             if not lower <= upper:
-                raise ModelError(f"ROM of '{name}' in chain '{self.name}': lower {lower} is above upper {upper}")
+                raise ModelError(
+                    f"ROM of '{name}' in chain '{self.name}': lower {lower} is above upper {upper}"
+                )
             bounds = dof.from_user_unit(lower), dof.from_user_unit(upper)
             rest = min(max(dof.rest, bounds[0]), bounds[1])
             changes[name] = replace(dof, lower=bounds[0], upper=bounds[1], rest=rest)
@@ -158,10 +160,11 @@ class Chain:
         for name, value in rest.items():
             dof = self.dof(name)
             inside = dof.from_user_unit(value)
-            if not dof.lower - 1e-12 <= inside <= dof.upper + 1e-12:
+            if not (math.isfinite(inside) and dof.lower - 1e-12 <= inside <= dof.upper + 1e-12):
                 lower, upper = dof.in_user_unit(dof.lower), dof.in_user_unit(dof.upper)
                 raise ModelError(
-                    f"rest value {value:g} of '{name}' in chain '{self.name}' is outside its ROM [{lower:g}, {upper:g}]"
+                    f"rest value {value:g} of '{name}' in chain '{self.name}' is outside its ROM "
+                    f"[{lower:g}, {upper:g}]"
                 )
             changes[name] = replace(dof, locked=True, rest=inside)
         return self._with_dofs(changes)
@@ -190,7 +193,9 @@ class Chain:
         """
         for name in joints:
             if name not in self.joint_names:
-                raise ModelError(f"no joint '{name}' in chain '{self.name}'; {possible(name, self.joint_names)}")
+                raise ModelError(
+                    f"no joint '{name}' in chain '{self.name}'; {possible(name, self.joint_names)}"
+                )
         new_joints = tuple(
             replace(joint, offset=self._stretched(joint.name, joint.offset, joints[joint.name]))
             if joint.name in joints
@@ -231,6 +236,8 @@ class Chain:
         if not (math.isfinite(length) and length > 0):
             raise ModelError(f"length of '{name}' in chain '{self.name}' must be positive, got {length} m")
         if now == 0:
-            raise ModelError(f"'{name}' in chain '{self.name}' has no segment to its parent: its offset is zero")
+            raise ModelError(
+                f"'{name}' in chain '{self.name}' has no segment to its parent: its offset is zero"
+            )
         x, y, z = (value * length / now for value in offset)
         return (x, y, z)

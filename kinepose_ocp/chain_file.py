@@ -6,7 +6,7 @@ import importlib.util
 import io
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +19,7 @@ from kinepose_ocp.errors import ModelError, possible
 
 SCHEMA = 1
 AXES = ("x", "y", "z", "-x", "-y", "-z")
+NAME = r"^[^.\s]+$"
 
 
 # ---- what a chain file may say ---------------------------------------------------------------
@@ -26,17 +27,20 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=False, allow_inf_nan=False)
 
 
+_Bound = Annotated[float, Field(allow_inf_nan=True)]  # .inf: no limit on that side
+
+
 class _Dof(_Strict):
-    name: str = Field(pattern=r"^[^.\s]+$")
+    name: str = Field(pattern=NAME)
     rotation: Vector | None = None
     translation: Vector | None = None
-    rom: tuple[float, float] | None = None
+    rom: tuple[_Bound, _Bound] | None = None
     locked: bool = False
     rest: float = 0.0
 
 
 class _Joint(_Strict):
-    name: str = Field(pattern=r"^[^.\s]+$")
+    name: str = Field(pattern=NAME)
     parent: str | None
     offset: Vector = (0.0, 0.0, 0.0)
     orientation: Quaternion = (1.0, 0.0, 0.0, 0.0)
@@ -62,7 +66,7 @@ class _ChainFile(_Strict):
     frame: _Frame = _Frame()
     joints: list[_Joint] = Field(min_length=1)
     keypoints: dict[str, _Site] = Field(min_length=1)
-    links: list[tuple[str, str] | tuple[str, str, float]] = []
+    links: list[Any] = []  # checked one by one: a union of tuples explains its refusals badly
     layouts: dict[str, dict[str, str | list[str]]] = {}
 
 
@@ -105,7 +109,8 @@ def parse_yaml(text: str, place: str) -> Any:
         return YAML(typ="safe", pure=True).load(text)
     except DuplicateKeyError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ModelError(f"{place}: line {line}: {str(error.problem).splitlines()[0]}; give each key once") from None
+        problem = str(error.problem).splitlines()[0]
+        raise ModelError(f"{place}: line {line}: {problem}; give each key once") from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise ModelError(f"{place}: line {line}: not valid YAML: {error.problem}") from None
@@ -125,7 +130,8 @@ def load_chain(name: str | Path) -> Chain:
     if path.suffix.lower() not in (".yaml", ".yml"):
         if str(name) not in shipped_chains():
             raise ModelError(
-                f"no chain '{name}': neither a .yaml file nor a shipped chain; {possible(str(name), shipped_chains())}"
+                f"no chain '{name}': neither a .yaml file nor a shipped chain; "
+                f"{possible(str(name), shipped_chains())}"
             )
         path = models_dir() / f"{name}.yaml"
     return chain_from_data(read_yaml(path), str(path))
@@ -139,7 +145,9 @@ def chain_from_yaml(text: str, place: str = "chain text") -> Chain:
 def chain_from_data(data: Any, place: str) -> Chain:
     """Make a checked :class:`Chain` of the parsed content of a chain file."""
     if not isinstance(data, dict):
-        raise ModelError(f"{place}: a chain file is a mapping with 'schema', 'name', 'joints', ...; found {_kind(data)}")
+        raise ModelError(
+            f"{place}: a chain file is a mapping with 'schema', 'name', 'joints', ...; found {_kind(data)}"
+        )
     if data.get("schema") != SCHEMA:
         raise ModelError(f"{place}: schema is {data.get('schema')!r}; possible: {SCHEMA}")
     try:
@@ -160,7 +168,8 @@ def chain_from_data(data: Any, place: str) -> Chain:
             for target in [targets] if isinstance(targets, str) else targets:
                 if target not in given.keypoints:
                     raise ModelError(
-                        f"{place}: layouts.{layout}.{point}: no keypoint '{target}'; {possible(target, given.keypoints)}"
+                        f"{place}: layouts.{layout}.{point}: no keypoint '{target}'; "
+                        f"{possible(target, given.keypoints)}"
                     )
     return Chain(
         name=given.name,
@@ -178,7 +187,9 @@ def _joint(given: _Joint, place: str) -> Joint:
     where = f"{place}: joint '{given.name}'"
     norm = math.hypot(*given.orientation)
     if abs(norm - 1) > 1e-4:
-        raise ModelError(f"{where}: orientation {list(given.orientation)} is not a unit quaternion (norm {norm:.6g})")
+        raise ModelError(
+            f"{where}: orientation {list(given.orientation)} is not a unit quaternion (norm {norm:.6g})"
+        )
     w, x, y, z = (value / norm for value in given.orientation)
     names: set[str] = set()
     for dof in given.dofs:
@@ -199,6 +210,8 @@ def _dof(given: _Dof, where: str) -> Dof:
         raise ModelError(f"{where}: axis {list(axis)} has length {norm:.6g}; it must be a unit vector")
     x, y, z = (value / norm for value in axis)
     lower, upper = given.rom if given.rom is not None else (-math.inf, math.inf)
+    if math.isnan(lower) or math.isnan(upper):
+        raise ModelError(f"{where}: rom [{lower:g}, {upper:g}] is not a pair of numbers")
     if lower > upper:
         raise ModelError(f"{where}: rom [{lower:g}, {upper:g}] has its lower limit above its upper one")
     if not lower - 1e-9 <= given.rest <= upper + 1e-9:
@@ -217,16 +230,20 @@ def _dof(given: _Dof, where: str) -> Dof:
     )
 
 
-def _link(given: tuple, index: int, keypoints: dict[str, _Site], place: str) -> Link:
-    for end in given[:2]:
-        if end not in keypoints:
-            raise ModelError(f"{place}: links[{index}]: no keypoint '{end}'; {possible(end, keypoints)}")
-    if given[0] == given[1]:
-        raise ModelError(f"{place}: links[{index}]: '{given[0]}' is linked with itself")
-    link = Link(*given)
-    if link.weight < 0:
-        raise ModelError(f"{place}: links[{index}]: weight {link.weight:g} is negative")
-    return link
+def _link(given: Any, index: int, keypoints: dict[str, _Site], place: str) -> Link:
+    where = f"{place}: links[{index}]"
+    pair = given[:2] if isinstance(given, list) and len(given) in (2, 3) else []
+    if not pair or not all(isinstance(point, str) for point in pair):
+        raise ModelError(f"{where}: a link is [from, to] or [from, to, weight], found {given!r}")
+    start, end, weight = given if len(given) == 3 else (*given, 1.0)
+    for point in (start, end):
+        if point not in keypoints:
+            raise ModelError(f"{where}: no keypoint '{point}'; {possible(point, keypoints)}")
+    if start == end:
+        raise ModelError(f"{where}: '{start}' is linked with itself")
+    if not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+        raise ModelError(f"{where}: weight {weight!r} is not a number from 0 up")
+    return Link(start, end, float(weight))
 
 
 def _parents_first(joints: list[Joint], place: str) -> tuple[Joint, ...]:
@@ -238,11 +255,13 @@ def _parents_first(joints: list[Joint], place: str) -> tuple[Joint, ...]:
         by_name[joint.name] = joint
     roots = [joint.name for joint in joints if joint.parent is None]
     if len(roots) != 1:
-        raise ModelError(f"{place}: exactly one joint has 'parent: null'; found {len(roots)}: {', '.join(roots) or 'none'}")
+        found = f"{len(roots)}: {', '.join(roots) or 'none'}"
+        raise ModelError(f"{place}: exactly one joint has 'parent: null'; found {found}")
     for joint in joints:
         if joint.parent is not None and joint.parent not in by_name:
             raise ModelError(
-                f"{place}: joint '{joint.name}': no parent joint '{joint.parent}'; {possible(joint.parent, by_name)}"
+                f"{place}: joint '{joint.name}': no parent joint '{joint.parent}'; "
+                f"{possible(joint.parent, by_name)}"
             )
     ordered: list[Joint] = []
     placed: set[str | None] = {None}
@@ -250,7 +269,8 @@ def _parents_first(joints: list[Joint], place: str) -> tuple[Joint, ...]:
     while waiting:
         ready = [joint for joint in waiting if joint.parent in placed]
         if not ready:
-            raise ModelError(f"{place}: joints {', '.join(joint.name for joint in waiting)} form a cycle of parents")
+            cycle = ", ".join(joint.name for joint in waiting)
+            raise ModelError(f"{place}: joints {cycle} form a cycle of parents")
         ordered += ready
         placed |= {joint.name for joint in ready}
         waiting = [joint for joint in waiting if joint.name not in placed]
@@ -262,11 +282,26 @@ def _parents_first(joints: list[Joint], place: str) -> tuple[Joint, ...]:
 
 def _check_frame(frame: _Frame, place: str) -> None:
     axes = [frame.forward, frame.left, frame.up]
+    found = ", ".join(axes)
     for axis in axes:
         if axis not in AXES:
             raise ModelError(f"{place}: frame: '{axis}' is no axis; possible: {', '.join(AXES)}")
-    if len({axis[-1] for axis in axes}) < 3:
-        raise ModelError(f"{place}: frame: forward, left and up must be three different axes, found {', '.join(axes)}")
+    order = ["xyz".index(axis[-1]) for axis in axes]
+    if len(set(order)) < 3:
+        raise ModelError(f"{place}: frame: forward, left and up must be three different axes, found {found}")
+    even = order in ([0, 1, 2], [1, 2, 0], [2, 0, 1])
+    if even == (sum(axis.startswith("-") for axis in axes) % 2 == 1):  # rotations would be mirrored
+        raise ModelError(f"{place}: frame: forward, left, up = {found} is left-handed; turn one sign")
+
+
+REFUSALS = {
+    "tuple_type": "should be a list",
+    "list_type": "should be a list",
+    "dict_type": "should be a mapping",
+    "model_type": "should be a mapping",
+    "too_short": "is empty",
+    "string_pattern_mismatch": "should be a name without dots and spaces",
+}
 
 
 def _first(error: pydantic.ValidationError, data: Any) -> str:
@@ -275,15 +310,25 @@ def _first(error: pydantic.ValidationError, data: Any) -> str:
     where = ""
     value = data
     for key in first["loc"]:
+        if isinstance(key, str) and not isinstance(value, dict):
+            continue  # names the alternative that was tried, not a place in the file
         value = _item(value, key)
         where += f"[{key}]" if isinstance(key, int) else (f".{key}" if where else str(key))
         if isinstance(value, dict) and "name" in value and isinstance(key, int):
             where += f" ('{value['name']}')"
     if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key; remove it or mend its name"
+        return f"{where}: unknown key; {possible(str(first['loc'][-1]), _known_keys(first['loc']))}"
     if first["type"] == "missing":
         return f"{where}: is required and missing"
-    return f"{where}: {first['msg'].lower()}, found {first['input']!r}"
+    return f"{where}: {REFUSALS.get(first['type'], first['msg'].lower())}, found {first['input']!r}"
+
+
+def _known_keys(place: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that the mapping around ``place`` may have."""
+    sections: dict[str, type[BaseModel]] = {"joints": _Joint, "keypoints": _Site, "frame": _Frame}
+    section = sections[str(place[0])] if len(place) > 1 else _ChainFile
+    fields = _Dof.model_fields if "dofs" in place else section.model_fields
+    return [field.alias or name for name, field in fields.items()]
 
 
 def _item(value: Any, key: int | str) -> Any:
@@ -329,7 +374,7 @@ def _joint_data(joint: Joint) -> dict[str, Any]:
     for dof in joint.dofs:
         item: dict[str, Any] = {"name": dof.name}
         item["translation" if dof.translates else "rotation"] = _numbers(dof.axis)
-        if math.isfinite(dof.lower) and math.isfinite(dof.upper):
+        if math.isfinite(dof.lower) or math.isfinite(dof.upper):
             item["rom"] = _numbers([dof.in_user_unit(dof.lower), dof.in_user_unit(dof.upper)])
         if dof.locked:
             item["locked"] = True

@@ -34,19 +34,22 @@ def load_layout(name: str, chain: Chain | None = None) -> Layout:
     Raises
     ------
     ModelError
-        When there is no layout of that name.
+        When there is no layout of that name, or ``chain`` overrides a point that it has not.
     """
     own = chain.layouts if chain is not None else {}
-    overrides = own.get(name)
+    overrides = own.get(name, {})
     if name in shipped_layouts():
         path = models_dir() / "layouts" / f"{name}.yaml"
         points, mapping = _parse(read_yaml(path), str(path))
-    elif overrides is not None:
+    elif name in own:
         points, mapping = tuple(overrides), {}
     else:
         options = sorted({*shipped_layouts(), *own})
         raise ModelError(f"no layout '{name}'; {possible(name, options)}")
-    mapping = {**mapping, **(overrides or {})}
+    for point in overrides:
+        if point not in points:
+            raise ModelError(f"the chain's layouts.{name}: no point '{point}'; {possible(point, points)}")
+    mapping = {**mapping, **overrides}
     targets = {}
     for point in points:
         target = mapping.get(point, [])
@@ -57,6 +60,8 @@ def load_layout(name: str, chain: Chain | None = None) -> Layout:
 def _parse(data: object, place: str) -> tuple[tuple[str, ...], dict[str, str | list[str]]]:
     """Check a layout file: ``{schema: 1, source: ..., points: [{point: chain keypoint}, ...]}``."""
     if not isinstance(data, dict) or not isinstance(data.get("points"), dict) or data.get("schema") != 1:
-        raise ModelError(f"{place}: a layout file has 'schema: 1', 'source' and 'points: {{point: chain keypoint}}'")
+        raise ModelError(
+            f"{place}: a layout file has 'schema: 1', 'source' and 'points: {{point: chain keypoint}}'"
+        )
     points = {str(point): target or [] for point, target in data["points"].items()}
     return tuple(points), points

@@ -1,0 +1,66 @@
+"""A file appears whole or not at all, whatever happens while it is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kinepose_ocp.errors import DataError
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path to write to; it takes the place of ``path`` when the block ends without error.
+
+    The temporary file lies in the same folder under a hidden name with the same ending, and is removed on
+    any error. A missing folder is made; a link keeps pointing to the file that is replaced.
+
+    Raises
+    ------
+    DataError
+        ``PATH: cannot be written: reason`` for any OSError, and for the RuntimeError that the NetCDF library
+        raises when the disk is full.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.stem[:50]}-{secrets.token_hex(4)}{target.suffix}")
+    try:
+        _check_place(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except RuntimeError as error:
+        if type(error) is not RuntimeError:  # NotImplementedError, RecursionError: faults of the program
+            raise
+        raise DataError(f"{path}: cannot be written: {error} (is the disk full?)") from error
+    finally:
+        _remove(temporary)
+
+
+def _check_place(target: Path) -> None:
+    """Refuse what renaming would silently replace: a device such as /dev/null, or a write-protected file."""
+    if target.parent.is_file():
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not target.exists():
+        return
+    if target.is_dir():
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not target.is_file():
+        raise OSError(errno.EINVAL, "Not a regular file")
+    if not os.access(target, os.W_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _remove(temporary: Path) -> None:
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError:  # no such folder, or none to look into: there is nothing to remove
+        pass

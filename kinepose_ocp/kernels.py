@@ -1,0 +1,196 @@
+"""Per-window kernels: what a few consecutive frames cost, with exact derivatives, mapped over time.
+
+All terms of one span make one kernel, so that they share the forward kinematics. The Hessian of the whole
+motion is block-banded; its blocks come sorted by lag: the block of lag k couples frame t with frame t + k.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import casadi as ca
+import numpy as np
+
+from kinepose_ocp.chain import Chain
+from kinepose_ocp.errors import KineposeError
+from kinepose_ocp.kinematics import Geometry, forward_kinematics, geometry_values
+from kinepose_ocp.lifting import Lift
+from kinepose_ocp.terms import Frame, Term
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The terms of one span as CasADi functions of (window coordinates, window data, shared).
+
+    ``cost`` gives one cost per term; ``gradient`` their sum's gradient; ``hessian`` and
+    ``gauss_newton`` the non-zeros of the blocks in the order of ``blocks``.
+    """
+
+    span: int
+    terms: tuple[int, ...]  # their places in the list of all terms
+    uses_data: bool
+    cost: ca.Function
+    gradient: ca.Function
+    hessian: ca.Function
+    gauss_newton: ca.Function
+    blocks: tuple[tuple[int, int], ...]  # (first frame in the window, lag)
+
+
+class KernelSet:
+    """All kernels of a chain, a set of measured keypoints and a list of terms."""
+
+    def __init__(self, chain: Chain, measured: Sequence[str], terms: Sequence[Term]):
+        self.chain = chain
+        self.measured = tuple(measured)
+        self.links = tuple(
+            link for link in chain.links if link.start in self.measured and link.end in self.measured
+        )
+        self.size = len(chain.free_dofs)  # coordinates of a frame
+        self.data_size = 4 * len(self.measured)  # positions, then confidences
+        self._geometry = Geometry.of(chain)
+        self._fields = [_number_fields(term) for term in terms]
+        self._symbols = [
+            {name: ca.SX.sym(f"{type(term).__name__}_{name}", len(value)) for name, value in fields.items()}
+            for term, fields in zip(terms, self._fields, strict=True)
+        ]
+        flat = [symbol for symbols in self._symbols for symbol in symbols.values()]
+        self._shared = ca.vertcat(self._geometry.symbol, *flat)
+        symbolic = [_with_symbols(term, s) for term, s in zip(terms, self._symbols, strict=True)]
+        raw = [
+            _RawKernel(self, span, [i for i, term in enumerate(terms) if term.span == span], symbolic)
+            for span in sorted({term.span for term in terms})
+        ]
+        self.lags = max(kernel.span for kernel in raw)
+        self.patterns = [_union([p for kernel in raw for p in kernel.patterns(lag)], self.size) for lag in range(self.lags)]
+        self.kernels = tuple(kernel.finish(self.patterns) for kernel in raw)
+
+    @property
+    def shared_size(self) -> int:
+        """Number of shared parameters: geometry [m], then the terms' numbers."""
+        return int(self._shared.numel())
+
+    def shared_values(self, chain: Chain, terms: Sequence[Term]) -> np.ndarray:
+        """Return the shared parameters for a chain of the same structure and the same kinds of terms."""
+        values = [geometry_values(chain)]
+        for term, fields in zip(terms, self._fields, strict=True):
+            now = _number_fields(term)
+            if {name: len(v) for name, v in now.items()} != {name: len(v) for name, v in fields.items()}:
+                raise KineposeError(
+                    f"term {type(term).__name__} has other fields than the problem was built with; build it again"
+                )
+            values += list(now.values())
+        return np.concatenate(values)
+
+    def frame(self, coordinates: ca.SX, data: ca.SX, step: ca.SX) -> Frame:
+        """Make the symbolic frame that a term sees."""
+        parts = dict(zip(self.chain.free_dofs, ca.vertsplit(coordinates), strict=True))
+        moves = {name: dof.translates for name, dof in self.chain.free_dofs.items()}
+        count = len(self.measured)
+        return Frame(
+            joint_angle=ca.vertcat(*[value for name, value in parts.items() if not moves[name]]),
+            translation=ca.vertcat(*[value for name, value in parts.items() if moves[name]]),
+            pose=forward_kinematics(self.chain, parts, self._geometry),
+            observed={name: data[3 * i : 3 * i + 3] for i, name in enumerate(self.measured)},
+            confidence={name: data[3 * count + i] for i, name in enumerate(self.measured)},
+            step=step,
+            links=self.links,
+            link_cosine={},
+        )
+
+
+class _RawKernel:
+    """A kernel whose Hessian blocks have not been brought to the common patterns yet. See :mod:`lifting`."""
+
+    def __init__(self, owner: KernelSet, span: int, places: list[int], terms: Sequence[Term]):
+        self.span, self.places, self.size = span, places, owner.size
+        self.q = ca.SX.sym("q", owner.size * span)
+        self.data = ca.SX.sym("data", owner.data_size * span)
+        self.step = ca.SX.sym("step", max(span - 1, 1))
+        self.shared = owner._shared
+        steps = [*ca.vertsplit(self.step), ca.SX(ca.DM.nan())]
+        windows = zip(ca.vertsplit(self.q, owner.size), ca.vertsplit(self.data, owner.data_size), steps, strict=False)
+        lift = Lift(owner.chain, owner.measured, [owner.frame(*window) for window in windows])
+        residuals = [ca.densify(ca.SX(terms[i].residual(*lift.frames))) for i in places]
+        costs = ca.vertcat(
+            *[
+                terms[i].cost(*lift.frames) if hasattr(terms[i], "cost") else ca.sumsqr(residual) / 2
+                for i, residual in zip(places, residuals, strict=True)
+            ]
+        )
+        self.costs = lift.lower(costs)
+        self.uses_data = ca.depends_on(self.costs, self.data)
+        self.gradient, self.exact = lift.derivatives(self.q, ca.sum1(costs))
+        self.gauss_newton = lift.gauss_newton(self.q, ca.vertcat(*residuals))
+
+    def patterns(self, lag: int) -> list[ca.Sparsity]:
+        """Sparsity of the blocks of one lag, exact and Gauss-Newton."""
+        return [
+            _block(matrix, self.size, i, lag).sparsity()
+            for i in range(self.span - lag)
+            for matrix in (self.exact, self.gauss_newton)
+        ]
+
+    def finish(self, patterns: list[ca.Sparsity]) -> Kernel:
+        """Make the functions, with the blocks' non-zeros in the common patterns."""
+        inputs = [self.q, self.data, self.step, self.shared]
+        blocks = tuple((i, lag) for lag in range(self.span) for i in range(self.span - lag))
+
+        def function(name: str, outputs: list[ca.SX]) -> ca.Function:
+            return ca.Function(f"{name}_{self.span}", inputs, outputs, {"cse": True})
+
+        def nonzeros(matrix: ca.SX) -> list[ca.SX]:
+            return [
+                ca.densify(ca.vertcat(*ca.project(_block(matrix, self.size, i, lag), patterns[lag]).nonzeros()))
+                for i, lag in blocks
+            ]
+
+        return Kernel(
+            self.span,
+            tuple(self.places),
+            self.uses_data,
+            function("cost", [self.costs]),
+            function("gradient", [self.costs, ca.densify(self.gradient)]),
+            function("hessian", nonzeros(self.exact)),
+            function("gauss_newton", nonzeros(self.gauss_newton)),
+            blocks,
+        )
+
+
+def _block(matrix: ca.SX, size: int, first: int, lag: int) -> ca.SX:
+    """Block of a window's Hessian; upper triangle only on the diagonal."""
+    rows = slice(first * size, (first + 1) * size)
+    columns = slice((first + lag) * size, (first + lag + 1) * size)
+    block = ca.sparsify(matrix[rows, columns])
+    return ca.triu(block) if lag == 0 else block
+
+
+def _union(patterns: list[ca.Sparsity], size: int) -> ca.Sparsity:
+    union = ca.Sparsity(size, size)
+    for pattern in patterns:
+        union = union + pattern
+    return union
+
+
+def _number_fields(term: Any) -> dict[str, np.ndarray]:
+    """Fields of a dataclass that hold numbers: they become parameters."""
+    if not dataclasses.is_dataclass(term):
+        return {}
+    fields = {}
+    for field in dataclasses.fields(term):
+        value = getattr(term, field.name)
+        if isinstance(value, bool) or not isinstance(value, (int, float, tuple, list, np.ndarray, np.number)):
+            continue
+        try:
+            fields[field.name] = np.atleast_1d(np.asarray(value, dtype=float)).ravel()
+        except (TypeError, ValueError):
+            continue
+    return fields
+
+
+def _with_symbols(term: Term, symbols: dict[str, ca.SX]) -> Term:
+    """Copy of the term whose numbers are symbols."""
+    return dataclasses.replace(term, **symbols) if symbols else term  # type: ignore[type-var]

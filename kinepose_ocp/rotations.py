@@ -1,0 +1,72 @@
+"""Rotations as CasADi expressions: one expression serves numbers and symbols.
+
+Matrices act on column vectors; quaternions are ``w, x, y, z`` and map the same way.
+"""
+
+from __future__ import annotations
+
+import casadi as ca
+
+from kinepose_ocp.chain import Quaternion, Vector
+
+ROUNDING = 1e-6  # rad; angles are rounded off below this, so that they have derivatives at zero
+
+
+def cross_matrix(vector: Vector | ca.SX) -> ca.SX:
+    """Return the matrix K with ``K v = vector x v`` (structural zeros kept)."""
+    x, y, z = ca.vertsplit(ca.SX(ca.DM(vector)) if isinstance(vector, tuple) else vector)
+    return ca.sparsify(ca.vertcat(ca.horzcat(0, -z, y), ca.horzcat(z, 0, -x), ca.horzcat(-y, x, 0)))
+
+
+def about_axis(axis: Vector, angle: ca.SX) -> ca.SX:
+    """Rotation matrix about a unit axis by ``angle`` [rad] (Rodrigues' formula)."""
+    if max(abs(component) for component in axis) == 1.0:
+        return _about_coordinate_axis(axis, angle)
+    k = cross_matrix(axis)
+    return ca.sparsify(ca.SX.eye(3) + ca.sin(angle) * k + (1 - ca.cos(angle)) * (k @ k))
+
+
+def _about_coordinate_axis(axis: Vector, angle: ca.SX) -> ca.SX:
+    i = [abs(component) for component in axis].index(1.0)
+    j, k = (i + 1) % 3, (i + 2) % 3
+    matrix = ca.SX(3, 3)
+    matrix[i, i] = 1
+    matrix[j, j] = matrix[k, k] = ca.cos(angle)
+    matrix[k, j] = axis[i] * ca.sin(angle)
+    matrix[j, k] = -matrix[k, j]
+    return matrix
+
+
+def quaternion_about_axis(axis: Vector, angle: ca.SX) -> ca.SX:
+    """Unit quaternion of the rotation about a unit axis by ``angle`` [rad]."""
+    half = angle / 2
+    return ca.vertcat(ca.cos(half), ca.sin(half) * ca.DM(axis))
+
+
+def quaternion_product(first: ca.SX, second: ca.SX) -> ca.SX:
+    """Hamilton product: the rotation ``second`` followed by ``first``."""
+    a, u = first[0], first[1:]
+    b, v = second[0], second[1:]
+    return ca.vertcat(a * b - ca.dot(u, v), a * v + b * u + ca.cross(u, v))
+
+
+def matrix_of(quaternion: Quaternion) -> ca.DM:
+    """Rotation matrix of a constant unit quaternion; exact zeros are structural."""
+    w, x, y, z = quaternion
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return ca.sparsify(ca.DM(rows), 1e-15)
+
+
+def rotation_vector_between(first: ca.SX, second: ca.SX) -> ca.SX:
+    """Rotation vector [rad] that turns one unit direction into another, the short way.
+
+    ``(atan2(s, c) / s) (u x v)`` with ``c = u . v`` and ``s = |u x v|`` rounded off below ROUNDING:
+    finite value, gradient and Hessian at agreement and at opposition, where acos has none.
+    """
+    cross = ca.cross(first, second)
+    sine = ca.sqrt(ca.sumsqr(cross) + ROUNDING**2)
+    return ca.atan2(sine, ca.dot(first, second)) / sine * cross
