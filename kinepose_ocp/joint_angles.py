@@ -61,6 +61,14 @@ def _davenport(rotation: np.ndarray, axes: list[np.ndarray]) -> np.ndarray:
     return np.stack([alpha, middle, gamma], axis=-1)
 
 
+def compose(angles: np.ndarray, dofs: Sequence[Dof]) -> np.ndarray:
+    """Rotation (T, 3, 3) that joint angles (T, n) [rad] make, in intrinsic order."""
+    whole = Rotation.identity(len(angles))
+    for angle, dof in zip(angles.T, dofs, strict=True):
+        whole = whole * Rotation.from_rotvec(angle[:, None] * np.array(dof.axis))
+    return whole.as_matrix()
+
+
 def into_range(angles: np.ndarray, dofs: Sequence[Dof]) -> np.ndarray:
     """Shift angles [rad] by whole turns towards the middle of their ROM (zero where unbounded)."""
     middle = np.array([_middle(dof) for dof in dofs])
@@ -69,12 +77,6 @@ def into_range(angles: np.ndarray, dofs: Sequence[Dof]) -> np.ndarray:
 
 def _middle(dof: Dof) -> float:
     return (dof.lower + dof.upper) / 2 if np.isfinite([dof.lower, dof.upper]).all() else 0.0
-
-
-def violation(angles: np.ndarray, dofs: Sequence[Dof]) -> np.ndarray:
-    """How far [rad] each angle is outside its ROM."""
-    lower, upper = np.array([dof.lower for dof in dofs]), np.array([dof.upper for dof in dofs])
-    return np.maximum(lower - angles, 0) + np.maximum(angles - upper, 0)
 
 
 def smoothest_path(candidates: np.ndarray, cost: np.ndarray, stiffness: float, periodic: np.ndarray) -> np.ndarray:
