@@ -1,1 +1,40 @@
 """Joint angles of a whole motion from 3D keypoints, as one optimal control problem."""
+
+from kinepose_ocp.chain import Chain
+from kinepose_ocp.chain_file import chain_from_yaml, chain_to_yaml, load_chain
+from kinepose_ocp.errors import DataError, KineposeError, ModelError, SolveError
+from kinepose_ocp.io import read_keypoints, read_motion, write
+from kinepose_ocp.keypoints import make_keypoints
+from kinepose_ocp.problem import Problem, build_problem, default_terms
+from kinepose_ocp.terms import (
+    AngularAcceleration,
+    AngularVelocity,
+    KeypointPosition,
+    LinearAcceleration,
+    LinearVelocity,
+    LinkDirection,
+)
+
+__all__ = [
+    "AngularAcceleration",
+    "AngularVelocity",
+    "Chain",
+    "DataError",
+    "KeypointPosition",
+    "KineposeError",
+    "LinearAcceleration",
+    "LinearVelocity",
+    "LinkDirection",
+    "ModelError",
+    "Problem",
+    "SolveError",
+    "build_problem",
+    "chain_from_yaml",
+    "chain_to_yaml",
+    "default_terms",
+    "load_chain",
+    "make_keypoints",
+    "read_keypoints",
+    "read_motion",
+    "write",
+]

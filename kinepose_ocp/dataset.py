@@ -1,0 +1,203 @@
+"""The motion: one ``xarray.Dataset`` of joint angles, orientations and how they were found."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import casadi as ca
+import numpy as np
+import xarray as xr
+
+from kinepose_ocp.chain import Chain
+from kinepose_ocp.chain_file import chain_to_yaml
+from kinepose_ocp.kinematics import Kinematics, PoseArrays
+
+if TYPE_CHECKING:
+    from kinepose_ocp.solvers import Solution
+
+CONTACT = np.radians(0.01)  # rad (or m): an angle this close to a limit is at it
+FREE, AT_LOWER, AT_UPPER, LOCKED = range(4)
+QUATERNION = ("w", "x", "y", "z")
+SPACE = ("x", "y", "z")
+
+
+@dataclass(frozen=True)
+class SolveRecord:
+    """A solution with what it cost; ``dofs`` names its coordinates."""
+
+    solution: Solution
+    dofs: tuple[str, ...]
+    seconds: float
+    costs: Mapping[str, float]
+    solver: str
+
+
+def pose_dataset(chain: Chain, time: np.ndarray, q: np.ndarray, shift: np.ndarray | None = None) -> xr.Dataset:
+    """Angles, positions, orientations and velocities of a motion.
+
+    Parameters
+    ----------
+    time
+        (T,) elapsed seconds.
+    q
+        (T, n) free coordinates [rad or m] in the order of ``chain.free_dofs``.
+    shift
+        (T, 3) [m] added to all positions: where a chain stands whose root does not translate.
+    """
+    rate = np.gradient(q, time, axis=0, edge_order=min(2, len(time) - 1)) if len(time) > 1 else np.zeros_like(q)
+    pose = Kinematics(chain)(q, rate)
+    shift = np.zeros((len(time), 3)) if shift is None else shift
+    position = pose.joint_position + shift[:, None]
+    column = {name: i for i, name in enumerate(chain.free_dofs)}
+    turning = [name for name, dof in chain.dofs.items() if not dof.translates]
+    ds = xr.Dataset(coords={"time": ("time", time, {"units": "s", "long_name": "elapsed time"})})
+
+    def of(values: np.ndarray, names: list[str], resting: bool) -> np.ndarray:
+        table = np.array([chain.dofs[name].rest * resting for name in names]) + np.zeros((len(time), 1))
+        for place, name in enumerate(names):
+            if name in column:
+                table[:, place] = values[:, column[name]]
+        return table
+
+    ds["joint_angle"] = _variable(("time", "dof"), np.degrees(of(q, turning, True)), "degree", "joint angle")
+    ds["joint_velocity"] = _variable(
+        ("time", "dof"), np.degrees(of(rate, turning, False)), "degree s-1", "rate of the joint angle"
+    )
+    moving = [name for name, dof in chain.dofs.items() if dof.translates]
+    if moving:
+        ds["joint_translation"] = _variable(
+            ("time", "translation"), of(q, moving, True), "m", "translational degree of freedom"
+        )
+        ds = ds.assign_coords(translation=moving)
+    ds = ds.assign_coords(
+        dof=turning,
+        joint=list(chain.joint_names),
+        space=list(SPACE),
+        quaternion=list(QUATERNION),
+        keypoint=list(chain.keypoints),
+    )
+    root = chain.joint_names.index(chain.root.name)
+    ds["root_position"] = _variable(("time", "space"), position[:, root], "m", "position of the root joint")
+    _add_pose(ds, pose, position, pose.keypoint_position + shift[:, None])
+    limits = [
+        np.array([chain.dofs[name].in_user_unit(getattr(chain.dofs[name], side)) for name in turning])
+        for side in ("lower", "upper")
+    ]
+    for name, limit in zip(("rom_lower", "rom_upper"), limits, strict=True):
+        ds[name] = _variable(("dof",), limit, "degree", f"{name[4:]} limit of the range of motion")
+    return ds
+
+
+def _add_pose(ds: xr.Dataset, pose: PoseArrays, position: np.ndarray, keypoint: np.ndarray) -> None:
+    joint, quaternion = ("time", "joint", "space"), ("time", "joint", "quaternion")
+    ds["joint_position"] = _variable(joint, position, "m", "position of the joint centre in the world")
+    ds["orientation_local"] = _variable(
+        quaternion, pose.local, "1", "rotation made by the joint's own degrees of freedom"
+    )
+    ds["orientation_global"] = _variable(
+        quaternion, pose.orientation, "1", "rotation from the joint frame to the world"
+    )
+    ds["angular_velocity"] = _variable(
+        joint, np.degrees(pose.angular_velocity), "degree s-1", "angular velocity of the joint frame in the world"
+    )
+    ds["keypoint_position"] = _variable(
+        ("time", "keypoint", "space"), keypoint, "m", "keypoint of the chain in the world"
+    )
+
+
+def motion_dataset(chain: Chain, keypoints: xr.Dataset, record: SolveRecord) -> xr.Dataset:
+    """Return the solved motion (schema: README, "What is in the result").
+
+    Parameters
+    ----------
+    chain
+        As used: ROMs, locks and lengths.
+    keypoints
+        The measured points, under the chain's names.
+    """
+    solution, time = record.solution, keypoints.time.values.astype(float)
+    observed = keypoints.reindex(keypoint=list(chain.keypoints))
+    measured = observed.position.transpose("time", "keypoint", "space").values
+    confidence = observed.confidence.fillna(0).transpose("time", "keypoint").values
+    measured = np.where(confidence[..., None] > 0, measured, np.nan)
+    q = solution.q[:, [record.dofs.index(name) for name in chain.free_dofs]]
+    ds = pose_dataset(chain, time, q)
+    if not chain.root_translates:
+        shift = _placing(ds.keypoint_position.values, measured, confidence)
+        for name in ("root_position", "joint_position", "keypoint_position"):
+            ds[name].values += shift.reshape(len(time), *(1,) * (ds[name].ndim - 2), 3)
+    ds["keypoint_observed"] = _variable(("time", "keypoint", "space"), measured, "m", "measured keypoint")
+    links = [f"{link.start}->{link.end}" for link in chain.links]
+    ds["link_error"] = _variable(
+        ("time", "link"), _link_error(chain, ds), "degree", "angle between model and measured link"
+    )
+    ds = ds.assign_coords(link=links)
+    _add_bounds(ds, chain, record)
+    ds["cost"] = _variable(("term",), np.array(list(record.costs.values())), "1", "cost of the term")
+    ds = ds.assign_coords(term=list(record.costs))
+    ds["solver_iterations"] = ((), np.int32(solution.iterations), {"long_name": "iterations of the solver"})
+    ds["solve_seconds"] = ((), float(record.seconds), {"units": "s", "long_name": "time of guess and solve"})
+    ds["converged"] = ((), np.int8(solution.converged), {"long_name": "1 when the solver converged"})
+    return ds.assign_attrs(_attributes(chain, keypoints, record))
+
+
+def _placing(model: np.ndarray, measured: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Shift (T, 3) [m] that puts the model's keypoints on the measured ones, in the mean."""
+    weight = np.where(np.isfinite(measured).all(axis=2), confidence, 0.0)
+    total = np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
+    return np.einsum("tk,tki->ti", weight, np.nan_to_num(measured - model)) / total
+
+
+def _link_error(chain: Chain, ds: xr.Dataset) -> np.ndarray:
+    """Angles (T, L) [degree]; NaN where an end is missing."""
+    index = {name: i for i, name in enumerate(chain.keypoints)}
+    start, end = ([index[getattr(link, side)] for link in chain.links] for side in ("start", "end"))
+    model, seen = (
+        ds[name].values[:, end] - ds[name].values[:, start] for name in ("keypoint_position", "keypoint_observed")
+    )
+    cross = np.linalg.norm(np.cross(model, seen), axis=2)
+    return np.degrees(np.arctan2(cross, (model * seen).sum(axis=2)))
+
+
+def _add_bounds(ds: xr.Dataset, chain: Chain, record: SolveRecord) -> None:
+    """Where angles touch their ROM, and what each limit costs: d(cost)/d(bound) = -multiplier."""
+    state = np.full(ds.joint_angle.shape, LOCKED, dtype=np.int8)
+    price = np.zeros(ds.joint_angle.shape)
+    for place, name in enumerate(ds.dof.values):
+        dof = chain.dofs[str(name)]
+        if dof.locked:
+            continue
+        column = record.dofs.index(str(name))
+        angle, multiplier = record.solution.q[:, column], record.solution.multiplier[:, column]
+        lower, upper = angle - dof.lower < CONTACT, dof.upper - angle < CONTACT
+        state[:, place] = np.where(lower, AT_LOWER, np.where(upper, AT_UPPER, FREE))
+        price[:, place] = np.where(lower | upper, -np.radians(multiplier), 0.0)
+    meanings = {"flag_values": np.arange(4, dtype=np.int8), "flag_meanings": "free at_lower at_upper locked"}
+    ds["bound_state"] = _variable(("time", "dof"), state, "1", "contact with the range of motion", **meanings)
+    ds["bound_multiplier"] = _variable(("time", "dof"), price, "degree-1", "d(cost)/d(bound)")
+
+
+def _variable(dims: tuple[str, ...], values: np.ndarray, units: str, name: str, **more: object) -> tuple:
+    return dims, values, {"units": units, "long_name": name, **more}
+
+
+def _attributes(chain: Chain, keypoints: xr.Dataset, record: SolveRecord) -> dict[str, str]:
+    version = importlib.metadata.version("kinepose_ocp")
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {
+        "Conventions": "CF-1.11",
+        "title": f"motion of chain {chain.name}",
+        "source": f"kinepose_ocp {version}: whole-motion inverse kinematics",
+        "history": f"{now} solved with {record.solver}",
+        "chain_yaml": chain_to_yaml(chain),
+        "kinepose_ocp_version": version,
+        "casadi_version": ca.CasadiMeta.version(),
+        "solver": record.solver,
+        "solver_status": record.solution.status,
+        "source_file": str(keypoints.attrs.get("source_file", "")),
+        "input_sha256": str(keypoints.attrs.get("input_sha256", "")),
+    }

@@ -1,0 +1,270 @@
+"""The inverse kinematics of a whole motion as one nonlinear program.
+
+    min over q(t)   1/2 sum over terms and windows of |residual|^2
+    subject to      ROM lower <= q(t) <= ROM upper      for every frame and free DOF
+
+``build_problem`` makes the symbols, ``Problem.solve`` puts numbers in. Structure is symbolic, experiments are
+numbers: other ROMs, locks, lengths, keypoints, confidences, standard deviations never build anything again.
+"""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from kinepose_ocp import newton
+from kinepose_ocp.anatomy import Anatomy
+from kinepose_ocp.chain import Chain
+from kinepose_ocp.dataset import SolveRecord, motion_dataset
+from kinepose_ocp.errors import DataError, KineposeError, ModelError, SolveError, possible
+from kinepose_ocp.guess import ROUTES, bridge_gaps, guess
+from kinepose_ocp.kernels import KernelSet
+from kinepose_ocp.keypoints import check_keypoints, for_chain
+from kinepose_ocp.solvers import SOLVERS, Progress
+from kinepose_ocp.terms import (
+    AngularAcceleration,
+    AngularVelocity,
+    KeypointPosition,
+    LinearAcceleration,
+    LinearVelocity,
+    LinkDirection,
+    Term,
+)
+from kinepose_ocp.transcription import Transcription
+
+FEWEST_KEYPOINTS = 3
+POLISH = 6  # Newton iterations that each start gets before their costs are compared
+RELAXATION = 0.1  # s; the velocity prior's standard deviation is this times the acceleration's
+
+
+def default_terms(chain: Chain, smoothness: float = np.radians(2000.0)) -> list[Term]:
+    """Terms of a problem that says nothing else.
+
+    Keypoint positions where the root can translate, link directions where it cannot; joint angles prefer
+    small accelerations and, less, small velocities.
+
+    Parameters
+    ----------
+    smoothness
+        Standard deviation of a joint angle's acceleration [rad/s2]; of its velocity, RELAXATION times that.
+    """
+    terms: list[Term] = [KeypointPosition() if chain.root_translates else LinkDirection()]
+    terms += [AngularVelocity(RELAXATION * smoothness), AngularAcceleration(smoothness)]
+    if chain.root_translates:
+        reach = smoothness * 0.1  # m; a tenth of a metre from the axis
+        terms += [LinearVelocity(10 * RELAXATION * reach), LinearAcceleration(10 * reach)]
+    return terms
+
+
+def build_problem(chain: Chain, keypoints: xr.Dataset, terms: Sequence[Term] | None = None) -> Problem:
+    """Make the program of a motion.
+
+    Parameters
+    ----------
+    chain
+        Joints, ROMs and keypoints; locked DOFs are left out of the program.
+    keypoints
+        Measured positions under the chain's keypoint names (:func:`read_keypoints`, or any Dataset of
+        that form, as the ``movement`` package makes).
+    terms
+        What to minimise; :func:`default_terms` when left out.
+
+    Raises
+    ------
+    DataError
+        When the keypoints cannot pose the chain.
+    ModelError
+        When a term cannot work with the chain.
+    """
+    if not chain.free_dofs:
+        raise ModelError(f"chain '{chain.name}' has no free DOF: all are locked")
+    terms = default_terms(chain) if terms is None else list(terms)
+    keypoints = for_chain(check_keypoints(keypoints), chain)
+    seen = np.isfinite(keypoints.position).all("space") & (keypoints.confidence > 0)
+    measured = [str(name) for name in keypoints.keypoint.values[seen.any("time").values]]
+    if len(measured) < FEWEST_KEYPOINTS:
+        raise DataError(
+            f"too few keypoints to pose chain '{chain.name}': {len(measured)} of its {len(chain.keypoints)} "
+            f"are measured ({', '.join(measured)}); at least {FEWEST_KEYPOINTS} are needed"
+        )
+    for term in terms:
+        if isinstance(term, KeypointPosition) and not chain.root_translates:
+            raise ModelError(
+                f"chain '{chain.name}' cannot be put on keypoint positions: its root '{chain.root.name}' does not "
+                f"translate; use LinkDirection, or give the root translations"
+            )
+        if isinstance(term, LinkDirection) and not any(
+            link.start in measured and link.end in measured for link in chain.links
+        ):
+            raise DataError(f"no link of chain '{chain.name}' has both its keypoints measured")
+    return Problem(chain, keypoints, tuple(terms), KernelSet(chain, measured, terms))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A built program with the numbers it was built from."""
+
+    chain: Chain
+    keypoints: xr.Dataset
+    terms: tuple[Term, ...]
+    kernels: KernelSet
+    _solvers: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
+    _transcriptions: dict[int, Transcription] = field(default_factory=dict, repr=False)
+
+    def solve(
+        self,
+        *,
+        chain: Chain | None = None,
+        keypoints: xr.Dataset | None = None,
+        terms: Sequence[Term] | None = None,
+        solver: str = "ipopt",
+        start: np.ndarray | None = None,
+        on_iteration: Progress | None = None,
+    ) -> xr.Dataset:
+        """Solve the motion.
+
+        Parameters
+        ----------
+        chain, keypoints, terms
+            Other numbers in the same structure: ROMs, more locked DOFs, lengths; positions,
+            confidences, any number of frames; standard deviations.
+        solver
+            One of ``SOLVERS``.
+        start
+            (T, n) free coordinates [rad or m]; found from the data when left out.
+        on_iteration
+            Called with (iteration, cost).
+
+        Returns
+        -------
+        xarray.Dataset
+            The motion.
+
+        Raises
+        ------
+        SolveError
+            When the solver did not converge; its ``motion`` is the last iterate.
+        """
+        if solver not in SOLVERS:
+            raise KineposeError(f"no solver '{solver}'; {possible(solver, SOLVERS)}")
+        case = Case(self, chain or self.chain, self._known(keypoints), tuple(terms or self.terms))
+        began = clock.perf_counter()
+        first = case.best_start() if start is None else start
+        solution = self._solver(solver, case.frames).solve(case.parameters, first, case.bounds, on_iteration)
+        record = SolveRecord(
+            solution=solution,
+            dofs=tuple(self.chain.free_dofs),
+            seconds=clock.perf_counter() - began,
+            costs=case.costs(solution.q),
+            solver=solver,
+        )
+        motion = motion_dataset(case.chain, case.keypoints, record)
+        if not solution.converged:
+            raise SolveError(f"{solver} did not converge: {solution.status} after {solution.iterations} iterations", motion)
+        return motion
+
+    def transcription(self, frames: int) -> Transcription:
+        """Return the program for a number of frames."""
+        if frames not in self._transcriptions:
+            self._transcriptions[frames] = Transcription(self.kernels, frames)
+        return self._transcriptions[frames]
+
+    def _solver(self, name: str, frames: int) -> Any:
+        if (name, frames) not in self._solvers:
+            self._solvers[name, frames] = SOLVERS[name](self.transcription(frames), name)
+        return self._solvers[name, frames]
+
+    def _known(self, keypoints: xr.Dataset | None) -> xr.Dataset:
+        if keypoints is None:
+            return self.keypoints
+        return for_chain(check_keypoints(keypoints), self.chain)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of numbers for a problem: what the solvers get."""
+
+    problem: Problem
+    chain: Chain
+    keypoints: xr.Dataset
+    terms: tuple[Term, ...]
+
+    def __post_init__(self) -> None:
+        built = self.problem.chain
+        if list(self.chain.dofs) != list(built.dofs) or any(
+            dof.locked and (not self.chain.dofs[name].locked or self.chain.dofs[name].rest != dof.rest)
+            for name, dof in built.dofs.items()
+        ):
+            raise ModelError(
+                f"chain '{self.chain.name}' has other joints or free DOFs than the problem was built with; build it again"
+            )
+        if [type(term) for term in self.terms] != [type(term) for term in self.problem.terms]:
+            names = ", ".join(type(term).__name__ for term in self.problem.terms)
+            raise KineposeError(f"the problem was built with the terms {names}; give the same kinds, or build it again")
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return int(self.keypoints.sizes["time"])
+
+    @cached_property
+    def transcription(self) -> Transcription:
+        """The program for this number of frames."""
+        return self.problem.transcription(self.frames)
+
+    @cached_property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Limits (n,) of the program's coordinates [rad or m]; a DOF locked after building has equal ones."""
+        dofs = [self.chain.dofs[name] for name in self.problem.chain.free_dofs]
+        lower = [dof.rest if dof.locked else dof.lower for dof in dofs]
+        upper = [dof.rest if dof.locked else dof.upper for dof in dofs]
+        return np.array(lower), np.array(upper)
+
+    @cached_property
+    def position(self) -> np.ndarray:
+        """(T, K, 3) measured positions [m] of the problem's keypoints; NaN = missing."""
+        points = self.keypoints.reindex(keypoint=list(self.problem.kernels.measured))
+        trusted = (points.confidence > 0).transpose("time", "keypoint").values
+        return np.where(trusted[..., None], points.position.transpose("time", "keypoint", "space").values, np.nan)
+
+    @cached_property
+    def parameters(self) -> np.ndarray:
+        """All numbers of the program. A missing point is bridged in time and has no weight."""
+        points = self.keypoints.reindex(keypoint=list(self.problem.kernels.measured))
+        seen = np.isfinite(self.position).all(axis=2)
+        confidence = np.where(seen, points.confidence.transpose("time", "keypoint").values, 0.0)
+        placed = bridge_gaps(self.position)
+        data = np.concatenate([placed.reshape(self.frames, -1), confidence], axis=1)
+        steps = np.diff(self.keypoints.time.values)
+        shared = self.problem.kernels.shared_values(self.chain, self.terms)
+        return self.transcription.parameters(data, steps, shared)
+
+    def costs(self, q: np.ndarray) -> dict[str, float]:
+        """Cost of every term at coordinates (T, n)."""
+        values = np.array(self.transcription.cost_function(q.ravel(), self.parameters)).ravel()
+        names = [type(term).__name__ for term in self.terms]
+        return {
+            name if names.count(name) == 1 else f"{name}_{i}": float(value)
+            for i, (name, value) in enumerate(zip(names, values, strict=True))
+        }
+
+    def best_start(self) -> np.ndarray:
+        """Coordinates (T, n) of the start that costs least after a few Newton steps."""
+        anatomy = Anatomy(self.problem.chain, self.problem.kernels.measured)
+        starts = [
+            newton.minimise(
+                self.transcription,
+                self.parameters,
+                guess(anatomy, self.position, route),
+                self.bounds,
+                max_iterations=POLISH,
+            )
+            for route in ROUTES
+        ]
+        return min(starts, key=lambda start: start.cost).x

@@ -1,0 +1,204 @@
+"""Named solvers for the whole-motion program, and their statuses in our words.
+
+Each one takes the same program, start and bounds and returns a :class:`Solution` that says how good it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import casadi as ca
+import numpy as np
+
+from kinepose_ocp import newton
+from kinepose_ocp.transcription import Transcription
+
+Progress = Callable[[int, float], None]  # iteration, cost
+
+IPOPT_OPTIONS = {"print_level": 0, "sb": "yes", "tol": 1e-7, "bound_relax_factor": 0.0, "max_iter": 1000}
+SQP_OPTIONS = {"max_iter": 200, "tol_du": 1e-5, "tol_pr": 1e-8, "min_step_size": 1e-12}
+WORDS = {
+    "Solve_Succeeded": "converged",
+    "Solved_To_Acceptable_Level": "converged to a looser tolerance",
+    "Maximum_Iterations_Exceeded": "stopped at the iteration limit",
+    "Search_Direction_Becomes_Too_Small": "stopped: steps became too small",
+    "Restoration_Failed": "stopped: restoration failed",
+    "Invalid_Number_Detected": "stopped: a number was not finite",
+    "User_Requested_Stop": "stopped by the user",
+}
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Coordinates of a motion and how they were reached.
+
+    ``multiplier`` is the multiplier of the bounds as CasADi defines it: d(cost)/d(bound) = -multiplier.
+    """
+
+    q: np.ndarray  # (T, n) rad or m
+    multiplier: np.ndarray  # (T, n) 1/rad or 1/m
+    iterations: int
+    converged: bool
+    status: str
+
+
+class CasadiSolver:
+    """A CasADi ``nlpsol`` of a motion, built once and used for any numbers."""
+
+    def __init__(self, transcription: Transcription, name: str):
+        self.transcription = transcription
+        self._progress = _Iterations(transcription)
+        x, p = transcription.x, transcription.p
+        nlp = {"x": x, "p": p, "f": ca.sum1(transcription.costs)}
+        options = _ipopt(transcription, nlp["f"]) if name == "ipopt" else _sqp(transcription, nlp["f"])
+        plugin = "ipopt" if name == "ipopt" else "sqpmethod"
+        self._solver = ca.nlpsol(name, plugin, nlp, options | {"iteration_callback": self._progress})
+
+    def solve(
+        self,
+        parameters: np.ndarray,
+        start: np.ndarray,
+        bounds: tuple[np.ndarray, np.ndarray],
+        on_iteration: Progress | None = None,
+    ) -> Solution:
+        """Solve from ``start`` (T, n) inside bounds (n,) [rad or m]."""
+        self._progress.listener = on_iteration
+        lower, upper = (np.broadcast_to(bound, start.shape) for bound in bounds)
+        result = self._solver(
+            x0=np.clip(start, lower, upper).ravel(), p=parameters, lbx=lower.ravel(), ubx=upper.ravel()
+        )
+        stats = self._solver.stats()
+        q = np.array(result["x"]).reshape(start.shape)
+        return Solution(
+            q=np.clip(q, lower, upper),
+            multiplier=np.array(result["lam_x"]).reshape(start.shape),
+            iterations=int(stats["iter_count"]),
+            converged=bool(stats["success"]),
+            status=WORDS.get(stats["return_status"], stats["return_status"].replace("_", " ").lower()),
+        )
+
+
+class NewtonSolver:
+    """The banded Newton method of :mod:`newton`."""
+
+    def __init__(self, transcription: Transcription, name: str = "newton"):
+        self.transcription = transcription
+
+    def solve(
+        self,
+        parameters: np.ndarray,
+        start: np.ndarray,
+        bounds: tuple[np.ndarray, np.ndarray],
+        on_iteration: Progress | None = None,
+    ) -> Solution:
+        """Solve from ``start`` (T, n) inside bounds (n,) [rad or m]."""
+        result = newton.minimise(self.transcription, parameters, start, bounds, on_iteration=on_iteration)
+        lower, upper = (np.broadcast_to(bound, start.shape) for bound in bounds)
+        at_bound = (result.x <= lower) | (result.x >= upper)
+        return Solution(
+            q=result.x,
+            multiplier=np.where(at_bound, -result.gradient, 0.0),
+            iterations=result.iterations,
+            converged=result.converged,
+            status="converged" if result.converged else "stopped at the iteration limit",
+        )
+
+
+SOLVERS: dict[str, Callable[[Transcription, str], Any]] = {
+    "ipopt": CasadiSolver,
+    "sqp": CasadiSolver,
+    "newton": NewtonSolver,
+}
+
+
+def _ipopt(transcription: Transcription, cost: ca.MX) -> dict[str, Any]:
+    """Own gradient and exact banded Hessian; mu strategy and scaling are best left alone."""
+    x, p = transcription.x, transcription.p
+    gradient = ca.Function(
+        "nlp_grad_f", [x, p], [cost, transcription.gradient], ["x", "p"], ["f", "grad_f_x"]
+    )
+    lam_f, lam_g = ca.MX.sym("lam_f"), ca.MX.sym("lam_g", 0)
+    hessian = ca.Function(
+        "nlp_hess_l",
+        [x, p, lam_f, lam_g],
+        [lam_f * transcription.hessian()],
+        ["x", "p", "lam_f", "lam_g"],
+        ["triu_hess_gamma_x_x"],
+    )
+    return {
+        "grad_f": gradient,
+        "hess_lag": hessian,
+        "calc_lam_p": False,
+        "no_nlp_grad": True,
+        "print_time": False,
+        "ipopt": IPOPT_OPTIONS,
+    }
+
+
+def _sqp(transcription: Transcription, cost: ca.MX) -> dict[str, Any]:
+    """Gauss-Newton Hessian, so that every quadratic program is convex."""
+    x, p = transcription.x, transcription.p
+    lam_f, lam_g = ca.MX.sym("lam_f"), ca.MX.sym("lam_g", 0)
+    hessian = ca.Function(
+        "nlp_hess_l",
+        [x, p, lam_f, lam_g],
+        [lam_f * ca.triu2symm(transcription.hessian(exact=False))],
+        ["x", "p", "lam_f", "lam_g"],
+        ["hess_gamma_x_x"],
+    )
+    slope = ca.Function(
+        "nlp_jac_fg",
+        [x, p],
+        [cost, transcription.gradient, ca.MX(0, 1), ca.MX(0, x.numel())],
+        ["x", "p"],
+        ["f", "grad_f_x", "g", "jac_g_x"],
+    )
+    return {
+        "hess_lag": hessian,
+        "jac_fg": slope,
+        "calc_lam_p": False,
+        "no_nlp_grad": True,
+        "print_time": False,
+        "print_header": False,
+        "print_iteration": False,
+        "print_status": False,
+        "error_on_fail": False,
+        "qpsol": "piqp",
+        "qpsol_options": {"print_time": False, "error_on_fail": False},
+        **SQP_OPTIONS,
+    }
+
+
+class _Iterations(ca.Callback):
+    """Tells a listener about every iteration of a CasADi solver."""
+
+    def __init__(self, transcription: Transcription):
+        ca.Callback.__init__(self)
+        self.listener: Progress | None = None
+        self._sizes = {"x": transcription.x.numel(), "lam_x": transcription.x.numel(), "p": transcription.p.numel(),
+                       "lam_p": transcription.p.numel(), "f": 1, "g": 0, "lam_g": 0}
+        self._count = 0
+        self.construct("iterations")
+
+    def get_n_in(self) -> int:
+        return ca.nlpsol_n_out()
+
+    def get_n_out(self) -> int:
+        return 1
+
+    def get_name_in(self, i: int) -> str:
+        return ca.nlpsol_out(i)
+
+    def get_name_out(self, i: int) -> str:
+        return "stop"
+
+    def get_sparsity_in(self, i: int) -> ca.Sparsity:
+        return ca.Sparsity.dense(self._sizes[ca.nlpsol_out(i)], 1)
+
+    def eval(self, arguments: list[ca.DM]) -> list[int]:
+        if self.listener is not None:
+            self._count += 1
+            self.listener(self._count, float(arguments[1]))
+        return [0]
