@@ -251,12 +251,15 @@ def wahba(model: np.ndarray, measured: np.ndarray, weight: np.ndarray) -> np.nda
 
 
 def bridge_gaps(position: np.ndarray) -> np.ndarray:
-    """Copy of (T, K, 3) positions [m] with gaps filled linearly in time."""
+    """Copy of (T, K, 3) positions [m] with gaps filled linearly in time; a point never seen is put in the middle."""
     filled, times = position.copy(), np.arange(len(position))
+    seen = np.isfinite(position).all(axis=2)
+    middle = position[seen].mean(axis=0) if seen.any() else np.zeros(3)
     for k in range(position.shape[1]):
-        seen = np.isfinite(position[:, k]).all(axis=1)
+        known = position[seen[:, k], k] if seen[:, k].any() else middle[None]
+        when = times[seen[:, k]] if seen[:, k].any() else times[:1]
         for axis in range(3):
-            filled[:, k, axis] = np.interp(times, times[seen], position[seen, k, axis])
+            filled[:, k, axis] = np.interp(times, when, known[:, axis])
     return filled
 
 

@@ -77,7 +77,7 @@ def minimise(
     cost_of, gradient_of = transcription.cost_function, transcription.gradient_function
 
     def cost(x: np.ndarray) -> float:
-        return float(np.sum(cost_of(x.ravel(), parameters)))
+        return float(np.array(cost_of(x.ravel(), parameters)).sum())
 
     def gradient(x: np.ndarray) -> np.ndarray:
         return np.array(gradient_of(x.ravel(), parameters)).reshape(x.shape)

@@ -234,16 +234,28 @@ class Case:
         return np.where(trusted[..., None], points.position.transpose("time", "keypoint", "space").values, np.nan)
 
     @cached_property
-    def parameters(self) -> np.ndarray:
-        """All numbers of the program. A missing point is bridged in time and has no weight."""
+    def data(self) -> np.ndarray:
+        """(T, 4 K) positions [m], then confidences. A missing point is bridged in time and has no weight."""
         points = self.keypoints.reindex(keypoint=list(self.problem.kernels.measured))
         seen = np.isfinite(self.position).all(axis=2)
         confidence = np.where(seen, points.confidence.transpose("time", "keypoint").values, 0.0)
-        placed = bridge_gaps(self.position)
-        data = np.concatenate([placed.reshape(self.frames, -1), confidence], axis=1)
+        return np.concatenate([bridge_gaps(self.position).reshape(self.frames, -1), confidence], axis=1)
+
+    @cached_property
+    def shared(self) -> np.ndarray:
+        """Numbers that all frames share: lengths and the terms' own."""
+        return self.problem.kernels.shared_values(self.chain, self.terms)
+
+    @cached_property
+    def parameters(self) -> np.ndarray:
+        """All numbers of the program."""
         steps = np.diff(self.keypoints.time.values)
-        shared = self.problem.kernels.shared_values(self.chain, self.terms)
-        return self.transcription.parameters(data, steps, shared)
+        return self.transcription.parameters(self.data, steps, self.shared)
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """What the measured keypoints show of the chain."""
+        return Anatomy(self.problem.chain, self.problem.kernels.measured)
 
     def costs(self, q: np.ndarray) -> dict[str, float]:
         """Cost of every term at coordinates (T, n)."""
@@ -256,12 +268,11 @@ class Case:
 
     def best_start(self) -> np.ndarray:
         """Coordinates (T, n) of the start that costs least after a few Newton steps."""
-        anatomy = Anatomy(self.problem.chain, self.problem.kernels.measured)
         starts = [
             newton.minimise(
                 self.transcription,
                 self.parameters,
-                guess(anatomy, self.position, route),
+                guess(self.anatomy, self.position, route),
                 self.bounds,
                 max_iterations=POLISH,
             )

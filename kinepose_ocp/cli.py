@@ -1,0 +1,259 @@
+"""The command line ``kinepose-ocp``: files in, files out, one clear line when something is wrong."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+import xarray as xr
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import kinepose_ocp as kp
+from kinepose_ocp import frame_by_frame, plotting
+from kinepose_ocp.chain_file import shipped_chains
+from kinepose_ocp.dataset import AT_LOWER, AT_UPPER
+from kinepose_ocp.errors import KineposeError, SolveError
+from kinepose_ocp.keypoints import check_size
+from kinepose_ocp.layouts import shipped_layouts
+from kinepose_ocp.lengths import with_estimated_lengths
+
+UNUSABLE, NOT_CONVERGED, INTERRUPTED = 2, 3, 130
+SMOOTHNESS = 2000.0  # degree s-2
+
+app = typer.Typer(
+    name="kinepose-ocp",
+    help="Joint angles, orientations and angular velocities of a whole motion from 3D keypoints.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+models = typer.Typer(help="List, show and check chains.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(models, name="models")
+
+
+class Mode(enum.StrEnum):
+    """How frames are solved."""
+
+    motion = "motion"
+    frame = "frame"
+
+
+class Lengths(enum.StrEnum):
+    """Where segment lengths come from."""
+
+    estimate = "estimate"
+    model = "model"
+
+
+class Picture(enum.StrEnum):
+    """What a figure shows."""
+
+    angles = "angles"
+    frames = "frames"
+
+
+class Solver(enum.StrEnum):
+    """Solvers of the whole-motion program."""
+
+    ipopt = "ipopt"
+    sqp = "sqp"
+    newton = "newton"
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+
+@app.command()
+def solve(
+    keypoints: Annotated[Path, typer.Argument(help="Measured points: .txt .npz .csv .nc .trc; metres")],
+    model: Annotated[str, typer.Option(help="Chain: name of a shipped one, or a .yaml file")] = "fullbody",
+    layout: Annotated[
+        str | None, typer.Option(help="Names and order of the points; without it, names are the chain's own")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Sampling rate [Hz], where the file has none")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Result, NetCDF")] = Path("motion.nc"),
+    smoothness: Annotated[
+        float,
+        typer.Option(help="Standard deviation of joint angle accelerations [degree/s2]; of velocities, 0.1 s times it"),
+    ] = SMOOTHNESS,
+    solver: Annotated[Solver, typer.Option(help="Solver of the program")] = Solver.ipopt,
+    mode: Annotated[
+        Mode, typer.Option(help="The whole motion as one program, or frame by frame for comparison")
+    ] = Mode.motion,
+    lengths: Annotated[
+        Lengths, typer.Option(help="Segment lengths from the data, or the chain's own")
+    ] = Lengths.estimate,
+) -> None:
+    """Solve a motion: keypoints in, joint angles and orientations out."""
+    if not (np.isfinite(smoothness) and smoothness > 0):
+        raise KineposeError(f"--smoothness must be a positive number [degree/s2], got {smoothness:g}")
+    _check_output(output, (".nc",))
+    chain = kp.load_chain(model)
+    points = kp.read_keypoints(keypoints, layout=layout, chain=chain, rate=rate)
+    if "ignored_keypoints" in points.attrs:
+        _note(f"points that chain '{chain.name}' does not have are ignored: {points.attrs['ignored_keypoints']}")
+    check_size(points, chain, str(keypoints))
+    if lengths is Lengths.estimate:
+        chain = with_estimated_lengths(chain, points)
+    terms = kp.default_terms(chain, np.radians(smoothness))
+    try:
+        with _progress(f"solving {points.sizes['time']} frames") as tick:
+            if mode is Mode.frame:
+                motion = frame_by_frame.solve_frames(chain, points, terms, str(solver), tick)
+            else:
+                motion = kp.build_problem(chain, points, terms).solve(solver=str(solver), on_iteration=tick)
+    except SolveError as error:
+        if error.motion is None:
+            raise
+        kp.write(error.motion, output)
+        raise
+    kp.write(motion, output)
+    _summarise(motion, output)
+
+
+@app.command()
+def plot(
+    motion: Annotated[Path, typer.Argument(help="Result of solve, .nc")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Figure: .png .pdf .svg")],
+    show: Annotated[
+        Picture, typer.Option(help="Joint angles with their ROMs, or stick figures of key frames")
+    ] = Picture.angles,
+    truth: Annotated[Path | None, typer.Option(help="True motion to draw beside it, .nc")] = None,
+) -> None:
+    """Draw joint angles with their ranges of motion, or stick figures."""
+    _check_output(output, (".png", ".pdf", ".svg"))
+    data = kp.read_motion(motion)
+    if show is Picture.frames:
+        figure, _ = plotting.plot_key_frames(data)
+    else:
+        figure, _ = plotting.plot_joint_angles(data, truth=None if truth is None else kp.read_motion(truth))
+    plotting.save_figure(figure, output)
+
+
+@app.command()
+def animate(
+    motion: Annotated[Path, typer.Argument(help="Result of solve, .nc")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Clip: .gif, or .mp4 with ffmpeg")],
+    fps: Annotated[float | None, typer.Option(help="Pictures per second")] = None,
+) -> None:
+    """Animate the skeleton over the measured points, at real speed."""
+    _check_output(output, (".gif", ".mp4"))
+    plotting.animate(kp.read_motion(motion), output, fps)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Keypoints or motion")],
+    target: Annotated[Path, typer.Argument(help="File to write; its ending says the format")],
+    layout: Annotated[str | None, typer.Option(help="Names and order of the points of a .txt file")] = None,
+    rate: Annotated[float | None, typer.Option(help="Sampling rate [Hz], where the file has none")] = None,
+) -> None:
+    """Convert keypoints from one format to another, by file ending."""
+    kp.write(kp.read_keypoints(source, layout=layout, rate=rate), target)
+
+
+@models.command("list")
+def list_models() -> None:
+    """List the shipped chains and layouts."""
+    for name in shipped_chains():
+        chain = kp.load_chain(name)
+        print(f"{name}: {len(chain.joints)} joints, {len(chain.free_dofs)} free DOFs. {chain.description}")
+    print(f"layouts: {', '.join(shipped_layouts())}")
+
+
+@models.command("show")
+def show_model(model: Annotated[str, typer.Argument(help="Name of a shipped chain, or a .yaml file")]) -> None:
+    """Show the joints of a chain: lengths, DOFs, ranges of motion."""
+    chain = kp.load_chain(model)
+    table = Table(title=f"{chain.name}: {chain.description}", title_justify="left")
+    for column in ("joint", "parent", "length [mm]", "DOF", "ROM [degree, or m]"):
+        table.add_column(column)
+    for joint in chain.joints:
+        length = f"{1000 * float(np.linalg.norm(joint.offset)):.0f}"
+        rows = [
+            (dof.name, "locked" if dof.locked else f"{dof.in_user_unit(dof.lower):.4g} .. {dof.in_user_unit(dof.upper):.4g}")
+            for dof in joint.dofs
+        ] or [("-", "fixed")]
+        for i, (name, rom) in enumerate(rows):
+            table.add_row(*((joint.name, joint.parent or "-", length) if i == 0 else ("", "", "")), name, rom)
+    Console(width=100).print(table)
+    print(f"keypoints: {', '.join(chain.keypoints)}\nsource: {chain.source}")
+
+
+@models.command("check")
+def check_model(model: Annotated[str, typer.Argument(help="A .yaml file, or name of a shipped chain")]) -> None:
+    """Check a chain file; says where it is wrong."""
+    chain = kp.load_chain(model)
+    print(f"{model}: in order: {len(chain.joints)} joints, {len(chain.free_dofs)} free DOFs, {len(chain.links)} links")
+
+
+def _check_output(path: Path, endings: tuple[str, ...]) -> None:
+    """Refuse a wrong ending before the work, not after it."""
+    if path.suffix.lower() not in endings:
+        raise KineposeError(f"{path}: cannot write '{path.suffix}' files here; possible: {', '.join(endings)}")
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, float], None] | None]:
+    """A spinner with iteration and cost on a terminal; nothing when piped."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title)
+
+        def tick(iteration: int, cost: float) -> None:
+            bar.update(task, description=f"{title}: step {iteration}, cost {cost:.6g}")
+
+        yield tick
+
+
+def _summarise(motion: xr.Dataset, output: Path) -> None:
+    reached = motion.bound_state.isin([AT_LOWER, AT_UPPER]).any("time")
+    table = Table(show_header=False, box=None)
+    frames = motion.sizes["time"]
+    seconds = float(motion.solve_seconds)
+    table.add_row("frames", f"{frames}")
+    table.add_row("mean link error", f"{float(motion.link_error.mean()):.2f} degree")
+    table.add_row("ROM limits reached", f"{int(reached.sum())} of {motion.sizes['dof']} DOFs")
+    table.add_row("iterations", f"{int(motion.solver_iterations)}")
+    table.add_row("time", f"{seconds:.2f} s, {1000 * seconds / frames:.1f} ms a frame")
+    table.add_row("written", str(output))
+    Console(width=100).print(table)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 unusable input, 3 not converged, 130 interrupted."""
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(arguments, prog_name="kinepose-ocp", standalone_mode=False)
+    except SolveError as error:
+        _fail(str(error), NOT_CONVERGED)
+    except KineposeError as error:
+        _fail(str(error), UNUSABLE)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing was written", INTERRUPTED)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # wrong usage
+            _fail(f"{' '.join(error.format_message().split())} (see kinepose-ocp --help)", UNUSABLE)
+        if type(error).__name__ == "Abort":
+            _fail("interrupted; nothing was written", INTERRUPTED)
+        raise
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"kinepose-ocp: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,160 @@
+"""Segment lengths of a subject, from the keypoints of the whole motion.
+
+Two keypoints with no (or hardly any) motion between them keep their distance: its median over the motion
+is robust against the bone-length noise of detectors. The lengths of all segments are those that explain these
+distances best; what no distance shows is scaled with the rest of the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import xarray as xr
+from scipy.optimize import least_squares
+
+from kinepose_ocp.anatomy import TURN, Anatomy
+from kinepose_ocp.chain import Chain
+
+RIGID = 0.35  # rad; two keypoints with less motion in between keep their distance
+SPREAD = 0.15  # standard deviation of a segment's log-length about the body's
+DISTANCE_SPREAD = 0.02  # standard deviation of a log-distance; beyond it the loss is linear
+SHORTEST = 0.02  # m; keypoints closer than this say nothing about lengths
+MIRROR = 0.03  # m; two segments this close to each other's mirror image are a left-right pair
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """An offset that can be stretched: of a joint from its parent, or of a keypoint from its joint."""
+
+    name: str
+    is_joint: bool
+    rest: np.ndarray  # (3,) m, in the world at rest
+    end: np.ndarray  # (3,) m, where it ends at rest
+
+
+def with_estimated_lengths(chain: Chain, keypoints: xr.Dataset, symmetric: bool = True) -> Chain:
+    """Return the chain with the subject's segment lengths.
+
+    Parameters
+    ----------
+    keypoints
+        Measured positions [m] under the chain's keypoint names.
+    symmetric
+        Left and right segments get the same length.
+    """
+    names = [str(name) for name in keypoints.keypoint.values if str(name) in chain.keypoints]
+    anatomy = Anatomy(chain, names)
+    seen = keypoints.sel(keypoint=names)
+    position = seen.position.transpose("time", "keypoint", "space").values
+    position = np.where((seen.confidence.transpose("time", "keypoint").values > 0)[..., None], position, np.nan)
+    segments = _segments(anatomy, names)
+    paths, measured = _distances(anatomy, position, segments)
+    if not len(paths):
+        return chain
+    groups = _groups(chain, segments) if symmetric else np.arange(len(segments))
+    scale = _fit(np.array([segment.rest for segment in segments]), paths, measured, groups)
+    lengths: dict[bool, dict[str, float]] = {True: {}, False: {}}
+    for segment, factor in zip(segments, scale, strict=True):
+        lengths[segment.is_joint][segment.name] = float(factor * np.linalg.norm(segment.rest))
+    return chain.with_lengths(lengths[True], lengths[False])
+
+
+def _segments(anatomy: Anatomy, names: Sequence[str]) -> list[_Segment]:
+    """All offsets of the chain that have a length."""
+    chain = anatomy.chain
+    rotation, position = anatomy.placed_at_rest
+    found = []
+    for i, joint in enumerate(chain.joints):
+        if joint.parent is not None and any(joint.offset):
+            rest = rotation[chain.parents[i]] @ np.array(joint.offset)
+            found.append(_Segment(joint.name, True, rest, position[i]))
+    index = {name: i for i, name in enumerate(chain.joint_names)}
+    for name, site in chain.keypoints.items():
+        if any(site.offset):
+            rest = rotation[index[site.joint]] @ np.array(site.offset)
+            found.append(_Segment(name, False, rest, position[index[site.joint]] + rest))
+    return found
+
+
+def _distances(
+    anatomy: Anatomy, position: np.ndarray, segments: list[_Segment]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Signed segments (D, S) on the path of every rigid pair, and the pair's measured distance (D,) [m]."""
+    place = {(segment.name, segment.is_joint): i for i, segment in enumerate(segments)}
+    routes = [_route(anatomy, k, place) for k in range(len(anatomy.measured))]
+    paths, measured = [], []
+    for a, b in combinations(range(len(anatomy.measured)), 2):
+        path = routes[b] - routes[a]
+        rest = np.linalg.norm(anatomy.points_at_rest[a] - anatomy.points_at_rest[b])
+        if rest < SHORTEST or not path.any() or _play(anatomy, a, b) > RIGID:
+            continue
+        distance = np.linalg.norm(position[:, a] - position[:, b], axis=1)
+        distance = distance[np.isfinite(distance)]
+        if len(distance) and np.median(distance) > SHORTEST / 2:
+            paths.append(path)
+            measured.append(float(np.median(distance)))
+    return np.array(paths), np.array(measured)
+
+
+def _route(anatomy: Anatomy, keypoint: int, place: dict[tuple[str, bool], int]) -> np.ndarray:
+    """1 for every segment between the root and a keypoint."""
+    route = np.zeros(len(place))
+    own = place.get((anatomy.measured[keypoint], False))
+    if own is not None:
+        route[own] = 1
+    for joint in anatomy.chain.ancestors(anatomy.site[keypoint]):
+        segment = place.get((anatomy.chain.joint_names[joint], True))
+        if segment is not None:
+            route[segment] = 1
+    return route
+
+
+def _play(anatomy: Anatomy, a: int, b: int) -> float:
+    """Angle [rad] by which the joints between two keypoints can change their distance."""
+    above = [anatomy.chain.ancestors(anatomy.site[k]) for k in (a, b)]
+    shared = set(above[0]) & set(above[1])
+    play = 0.0
+    for path in above:
+        for joint in (joint for joint in path if joint not in shared):
+            arms = np.linalg.norm(anatomy.arms(joint)[[a, b]], axis=1)
+            if arms.min() > 1e-6:  # turning about one of the two points keeps their distance
+                play += sum(min(dof.upper - dof.lower, TURN) / 2 for dof in anatomy.rotational(joint))
+            if any(dof.translates for dof in anatomy.free[joint]):
+                return np.inf
+    return play
+
+
+def _groups(chain: Chain, segments: list[_Segment]) -> np.ndarray:
+    """Group index of every segment; mirror images across the plane of symmetry share one."""
+    left = chain.frame["left"]
+    flip = np.ones(3)
+    flip["xyz".index(left[-1])] = -1
+    groups = np.arange(len(segments))
+    for i, first in enumerate(segments):
+        for j, second in enumerate(segments[:i]):
+            if first.is_joint == second.is_joint and groups[j] == j:
+                apart = np.linalg.norm(first.end * flip - second.end) + np.linalg.norm(first.rest * flip - second.rest)
+                if apart < MIRROR:
+                    groups[i] = j
+                    break
+    return groups
+
+
+def _fit(rest: np.ndarray, paths: np.ndarray, measured: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Scale of every segment [1] that explains the measured distances best."""
+    unique, index = np.unique(groups, return_inverse=True)
+    at_rest = np.linalg.norm(paths @ rest, axis=1)
+    body = float(np.median(np.log(measured / at_rest)))
+
+    def residual(log_scale: np.ndarray) -> np.ndarray:
+        scale = np.exp(log_scale[index])
+        model = np.linalg.norm(paths @ (rest * scale[:, None]), axis=1)
+        error = np.log(np.maximum(model, 1e-9) / measured) / DISTANCE_SPREAD
+        robust = np.sign(error) * np.sqrt(2 * (np.sqrt(1 + error**2) - 1))
+        return np.concatenate([robust, (log_scale - body) / SPREAD])
+
+    fit = least_squares(residual, np.full(len(unique), body))
+    return np.exp(fit.x[index])
