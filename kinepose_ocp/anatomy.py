@@ -80,7 +80,7 @@ class Anatomy:
 
     def _turns(self, joint: int, keypoint: int) -> bool:
         """Whether turning the joint moves a keypoint below it."""
-        return bool(self.rotational(joint)) and np.linalg.norm(self.arms(joint)[keypoint]) > NEAR_AXIS
+        return bool(self.rotational(joint) and np.linalg.norm(self.arms(joint)[keypoint]) > NEAR_AXIS)
 
     def _owner(self, keypoint: int) -> int:
         """Nearest joint above that turns a keypoint (the root when there is none)."""
@@ -151,7 +151,7 @@ class Anatomy:
         return np.arctan2(cross, (along * beyond).sum(axis=1)), beyond
 
     def limb(self, joint: int) -> list[int]:
-        """A joint and the unbranched joints that follow, up to five DOFs; a joint that hardly moves is alone."""
+        """A joint and the unbranched joints that follow, up to five DOFs; one that hardly moves is alone."""
         limb = [joint]
         if all(dof.upper - dof.lower < HARDLY for dof in self.rotational(joint)):
             return limb

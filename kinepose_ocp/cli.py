@@ -134,9 +134,9 @@ def plot(
     _check_output(output, (".png", ".pdf", ".svg"))
     data = kp.read_motion(motion)
     if show is Picture.frames:
-        figure, _ = plotting.plot_key_frames(data)
+        figure = plotting.plot_key_frames(data)[0]
     else:
-        figure, _ = plotting.plot_joint_angles(data, truth=None if truth is None else kp.read_motion(truth))
+        figure = plotting.plot_joint_angles(data, truth=None if truth is None else kp.read_motion(truth))[0]
     plotting.save_figure(figure, output)
 
 
@@ -224,7 +224,7 @@ def _summarise(motion: xr.Dataset, output: Path) -> None:
     reached = motion.bound_state.isin([AT_LOWER, AT_UPPER]).any("time")
     table = Table(show_header=False, box=None)
     frames = motion.sizes["time"]
-    seconds = float(motion.solve_seconds)
+    seconds = float(motion.guess_seconds + motion.solve_seconds)
     table.add_row("frames", f"{frames}")
     table.add_row("mean link error", f"{float(motion.link_error.mean()):.2f} degree")
     table.add_row("ROM limits reached", f"{int(reached.sum())} of {motion.sizes['dof']} DOFs")

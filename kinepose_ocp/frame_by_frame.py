@@ -39,6 +39,7 @@ def solve_frames(
     began = clock.perf_counter()
     frames: list[Solution] = []
     start = guess(whole.anatomy, whole.position, ROUTES[0])[:1]
+    guessed = clock.perf_counter()
     for t in range(whole.frames):
         parameters = program.parameters(whole.data[[t]], np.zeros(0), whole.shared)
         frames.append(single.solve(parameters, start, whole.bounds))
@@ -52,10 +53,18 @@ def solve_frames(
         converged=all(frame.converged for frame in frames),
         status=next((frame.status for frame in frames if not frame.converged), "converged"),
     )
-    seconds = clock.perf_counter() - began
-    record = SolveRecord(solution, tuple(chain.free_dofs), seconds, whole.costs(solution.q), f"{solver}, frame by frame")
+    record = SolveRecord(
+        solution=solution,
+        dofs=tuple(chain.free_dofs),
+        guess_seconds=guessed - began,
+        solve_seconds=clock.perf_counter() - guessed,
+        costs=whole.costs(solution.q),
+        solver=f"{solver}, frame by frame",
+    )
     motion = motion_dataset(chain, problem.keypoints, record)
     if not solution.converged:
         count = sum(not frame.converged for frame in frames)
-        raise SolveError(f"{solver} did not converge in {count} of {len(frames)} frames: {solution.status}", motion)
+        raise SolveError(
+            f"{solver} did not converge in {count} of {len(frames)} frames: {solution.status}", motion
+        )
     return motion

@@ -84,7 +84,11 @@ class _Walk:
             resting, origin = anatomy.steps[joint](*base, np.zeros((frames, len(columns))))
             if parent < 0:
                 self._turn_root(joint, resting, origin)
-            elif self.route == "table" and len(anatomy.limb(joint)) > 1 and self._look_up(joint, base[0], origin):
+            elif (
+                self.route == "table"
+                and len(anatomy.limb(joint)) > 1
+                and self._look_up(joint, base[0], origin)
+            ):
                 pass
             elif anatomy.stiffness(joint).any():
                 self._turn(joint, resting, origin)
@@ -214,7 +218,7 @@ class _Walk:
 
 @dataclass(frozen=True)
 class LimbTable:
-    """Sampled angles of a limb (N, n) [rad] and the link directions (N, 3 m) they make in its base's frame."""
+    """Sampled angles of a limb (N, n) [rad] and the link directions (N, 3 m) they make at its base."""
 
     angles: np.ndarray
     directions: np.ndarray
@@ -251,7 +255,7 @@ def wahba(model: np.ndarray, measured: np.ndarray, weight: np.ndarray) -> np.nda
 
 
 def bridge_gaps(position: np.ndarray) -> np.ndarray:
-    """Copy of (T, K, 3) positions [m] with gaps filled linearly in time; a point never seen is put in the middle."""
+    """Copy of (T, K, 3) positions [m], gaps filled linearly in time; a point never seen is in the middle."""
     filled, times = position.copy(), np.arange(len(position))
     seen = np.isfinite(position).all(axis=2)
     middle = position[seen].mean(axis=0) if seen.any() else np.zeros(3)

@@ -50,7 +50,7 @@ def _davenport(rotation: np.ndarray, axes: list[np.ndarray]) -> np.ndarray:
     normal = np.cross(first, second)
     between = np.arctan2(third @ normal, third @ first)
     image = rotation @ third
-    middle = between - np.arccos(np.clip(image @ first, -1, 1))
+    middle = between - np.arctan2(np.hypot(image @ normal, image @ second), image @ first)
     tilted = Rotation.from_rotvec(middle[:, None] * second).apply(third)
     start = np.arctan2(tilted @ normal, tilted @ second)
     end = np.arctan2(image @ normal, image @ second)
@@ -79,7 +79,9 @@ def _middle(dof: Dof) -> float:
     return (dof.lower + dof.upper) / 2 if np.isfinite([dof.lower, dof.upper]).all() else 0.0
 
 
-def smoothest_path(candidates: np.ndarray, cost: np.ndarray, stiffness: float, periodic: np.ndarray) -> np.ndarray:
+def smoothest_path(
+    candidates: np.ndarray, cost: np.ndarray, stiffness: float, periodic: np.ndarray
+) -> np.ndarray:
     """Choose one candidate a frame: least cost plus squared steps (Viterbi).
 
     Parameters

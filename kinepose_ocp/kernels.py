@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import casadi as ca
@@ -65,7 +64,9 @@ class KernelSet:
             for span in sorted({term.span for term in terms})
         ]
         self.lags = max(kernel.span for kernel in raw)
-        self.patterns = [_union([p for kernel in raw for p in kernel.patterns(lag)], self.size) for lag in range(self.lags)]
+        self.patterns = [
+            _union([p for kernel in raw for p in kernel.patterns(lag)], self.size) for lag in range(self.lags)
+        ]
         self.kernels = tuple(kernel.finish(self.patterns) for kernel in raw)
 
     @property
@@ -112,13 +113,16 @@ class _RawKernel:
         self.step = ca.SX.sym("step", max(span - 1, 1))
         self.shared = owner._shared
         steps = [*ca.vertsplit(self.step), ca.SX(ca.DM.nan())]
-        windows = zip(ca.vertsplit(self.q, owner.size), ca.vertsplit(self.data, owner.data_size), steps, strict=False)
+        windows = zip(
+            ca.vertsplit(self.q, owner.size), ca.vertsplit(self.data, owner.data_size), steps, strict=False
+        )
         lift = Lift(owner.chain, owner.measured, [owner.frame(*window) for window in windows])
         residuals = [ca.densify(ca.SX(terms[i].residual(*lift.frames))) for i in places]
+        half_squares = [getattr(terms[i], "cost", None) for i in places]
         costs = ca.vertcat(
             *[
-                terms[i].cost(*lift.frames) if hasattr(terms[i], "cost") else ca.sumsqr(residual) / 2
-                for i, residual in zip(places, residuals, strict=True)
+                ca.sumsqr(residual) / 2 if cost is None else cost(*lift.frames)
+                for residual, cost in zip(residuals, half_squares, strict=True)
             ]
         )
         self.costs = lift.lower(costs)
@@ -143,10 +147,10 @@ class _RawKernel:
             return ca.Function(f"{name}_{self.span}", inputs, outputs, {"cse": True})
 
         def nonzeros(matrix: ca.SX) -> list[ca.SX]:
-            return [
-                ca.densify(ca.vertcat(*ca.project(_block(matrix, self.size, i, lag), patterns[lag]).nonzeros()))
-                for i, lag in blocks
+            projected = [
+                ca.project(_block(matrix, self.size, i, lag), patterns[lag]) for i, lag in blocks
             ]
+            return [block.nz[:] for block in projected]
 
         return Kernel(
             self.span,

@@ -114,10 +114,10 @@ def _place(joint: Joint, below: _Placed | None, offset: ca.SX, coordinates: Mapp
 
 def forward_kinematics(chain: Chain, coordinates: Mapping[str, ca.SX], geometry: Geometry) -> Pose:
     """Pose of the chain for ``coordinates`` of its free DOFs [rad or m]; locked ones are at rest."""
-    placed: dict[str | None, _Placed | None] = {None: None}
+    joints: dict[str, _Placed] = {}
     for joint in chain.joints:
-        placed[joint.name] = _place(joint, placed[joint.parent], geometry.joint_offset[joint.name], coordinates)
-    joints = {name: placed[name] for name in chain.joint_names}
+        below = None if joint.parent is None else joints[joint.parent]
+        joints[joint.name] = _place(joint, below, geometry.joint_offset[joint.name], coordinates)
     return Pose(
         joint_position={name: joint.position for name, joint in joints.items()},
         rotation={name: joint.rotation for name, joint in joints.items()},
@@ -145,7 +145,9 @@ class JointStep:
         outputs = [ca.densify(ca.vec(placed.rotation.T)), ca.densify(placed.position)]
         self._function = ca.Function("joint_step", [ca.vec(turn.T), point, q], outputs)
 
-    def __call__(self, rotation: np.ndarray, position: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, rotation: np.ndarray, position: np.ndarray, q: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Rotation (T, 3, 3) and position (T, 3) [m] of the joint; q (T, n) [rad or m]."""
         frames = len(q)
         turned, moved = self._function.map(frames)(rotation.reshape(frames, 9).T, position.T, q.T)

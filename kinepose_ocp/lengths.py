@@ -49,7 +49,9 @@ def with_estimated_lengths(chain: Chain, keypoints: xr.Dataset, symmetric: bool 
     anatomy = Anatomy(chain, names)
     seen = keypoints.sel(keypoint=names)
     position = seen.position.transpose("time", "keypoint", "space").values
-    position = np.where((seen.confidence.transpose("time", "keypoint").values > 0)[..., None], position, np.nan)
+    position = np.where(
+        (seen.confidence.transpose("time", "keypoint").values > 0)[..., None], position, np.nan
+    )
     segments = _segments(anatomy, names)
     paths, measured = _distances(anatomy, position, segments)
     if not len(paths):
@@ -136,7 +138,9 @@ def _groups(chain: Chain, segments: list[_Segment]) -> np.ndarray:
     for i, first in enumerate(segments):
         for j, second in enumerate(segments[:i]):
             if first.is_joint == second.is_joint and groups[j] == j:
-                apart = np.linalg.norm(first.end * flip - second.end) + np.linalg.norm(first.rest * flip - second.rest)
+                apart = np.linalg.norm(first.end * flip - second.end) + np.linalg.norm(
+                    first.rest * flip - second.rest
+                )
                 if apart < MIRROR:
                     groups[i] = j
                     break

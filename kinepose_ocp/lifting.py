@@ -58,7 +58,9 @@ class Lift:
         curvature = ca.diagcat(
             *[
                 keypoints.curvature(part)
-                for keypoints, part in zip(self._keypoints, self._by_frame(gradient[q.numel() :]), strict=True)
+                for keypoints, part in zip(
+                    self._keypoints, self._by_frame(gradient[q.numel() :]), strict=True
+                )
             ]
         )
         return tangent.T @ gradient, tangent.T @ hessian @ tangent + curvature
@@ -119,7 +121,9 @@ class _LinkCosines:
     def slopes(self) -> ca.SX:
         """(L, 3K) derivatives with respect to the keypoints [1/m]."""
         slopes = ca.SX(len(self._links), 3 * len(self._place))
-        for row, (link, (model, seen, cosine, length)) in enumerate(zip(self._links, self._parts, strict=True)):
+        for row, (link, (model, seen, cosine, length)) in enumerate(
+            zip(self._links, self._parts, strict=True)
+        ):
             slope = ((seen - cosine * model) / length).T
             start, end = self._place[link.start], self._place[link.end]
             slopes[row, end : end + 3] = slope

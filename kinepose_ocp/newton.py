@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import LinAlgError, solveh_banded
+from threadpoolctl import ThreadpoolController
 
 from kinepose_ocp.transcription import Transcription
 
+_BLAS = ThreadpoolController()  # small banded systems: one thread is faster, by far on a busy machine
 LONGEST_STEP = 0.8  # rad or m, of one coordinate in one iteration
 
 
@@ -52,6 +54,7 @@ class BandedHessian:
         return banded.reshape(self.width + 1, -1)
 
 
+@_BLAS.wrap(limits=1, user_api="blas")
 def minimise(
     transcription: Transcription,
     parameters: np.ndarray,
@@ -99,7 +102,9 @@ def minimise(
             damped = matrix.copy()
             damped[-1] += damping * diagonal
             try:
-                step = solveh_banded(damped, np.where(held, 0, -slope).ravel(), overwrite_ab=True, check_finite=False)
+                step = solveh_banded(
+                    damped, np.where(held, 0, -slope).ravel(), overwrite_ab=True, check_finite=False
+                )
             except LinAlgError:
                 damping = max(10 * damping, 1e-4)
                 continue

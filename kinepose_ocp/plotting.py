@@ -43,8 +43,8 @@ def plot_joint_angles(
     motion: xr.Dataset,
     dofs: Sequence[str] | None = None,
     truth: xr.Dataset | None = None,
-    figure: Figure | SubFigure | None = None,
-) -> tuple[Figure | SubFigure, dict[str, Axes]]:
+    figure: Figure | None = None,
+) -> tuple[Figure, dict[str, Axes]]:
     """Draw every joint angle over time with its range of motion (ROM), a row for each joint.
 
     Right and left joints stand side by side. Marked frames lie at a limit of the ROM: there the limit,
@@ -179,7 +179,7 @@ def _of_dof(truth: xr.Dataset | None, name: str) -> xr.DataArray | None:
 # ---- stick figures -------------------------------------------------------------------------------
 def plot_key_frames(
     motion: xr.Dataset, count: int = 6, ax: Axes | None = None
-) -> tuple[Figure | SubFigure, Axes]:
+) -> tuple[Figure, Axes]:
     """Draw the body at ``count`` equally spaced times in a row, seen from its right front.
 
     The view is along a fixed direction of the chain's frame. Each figure is moved to its place in the

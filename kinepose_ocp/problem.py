@@ -39,7 +39,7 @@ from kinepose_ocp.terms import (
 from kinepose_ocp.transcription import Transcription
 
 FEWEST_KEYPOINTS = 3
-POLISH = 6  # Newton iterations that each start gets before their costs are compared
+POLISH = 4  # Newton iterations that each start gets before their costs are compared
 RELAXATION = 0.1  # s; the velocity prior's standard deviation is this times the acceleration's
 
 
@@ -54,7 +54,8 @@ def default_terms(chain: Chain, smoothness: float = np.radians(2000.0)) -> list[
     smoothness
         Standard deviation of a joint angle's acceleration [rad/s2]; of its velocity, RELAXATION times that.
     """
-    terms: list[Term] = [KeypointPosition() if chain.root_translates else LinkDirection()]
+    terms: list[Term] = []
+    terms += [KeypointPosition()] if chain.root_translates else [LinkDirection()]
     terms += [AngularVelocity(RELAXATION * smoothness), AngularAcceleration(smoothness)]
     if chain.root_translates:
         reach = smoothness * 0.1  # m; a tenth of a metre from the axis
@@ -154,19 +155,24 @@ class Problem:
         if solver not in SOLVERS:
             raise KineposeError(f"no solver '{solver}'; {possible(solver, SOLVERS)}")
         case = Case(self, chain or self.chain, self._known(keypoints), tuple(terms or self.terms))
+        backend = self._solver(solver, case.frames)
         began = clock.perf_counter()
         first = case.best_start() if start is None else start
-        solution = self._solver(solver, case.frames).solve(case.parameters, first, case.bounds, on_iteration)
+        guessed = clock.perf_counter()
+        solution = backend.solve(case.parameters, first, case.bounds, on_iteration)
         record = SolveRecord(
             solution=solution,
             dofs=tuple(self.chain.free_dofs),
-            seconds=clock.perf_counter() - began,
+            guess_seconds=guessed - began,
+            solve_seconds=clock.perf_counter() - guessed,
             costs=case.costs(solution.q),
             solver=solver,
         )
         motion = motion_dataset(case.chain, case.keypoints, record)
         if not solution.converged:
-            raise SolveError(f"{solver} did not converge: {solution.status} after {solution.iterations} iterations", motion)
+            raise SolveError(
+                f"{solver} did not converge: {solution.status} after {solution.iterations} iterations", motion
+            )
         return motion
 
     def transcription(self, frames: int) -> Transcription:
@@ -206,7 +212,9 @@ class Case:
             )
         if [type(term) for term in self.terms] != [type(term) for term in self.problem.terms]:
             names = ", ".join(type(term).__name__ for term in self.problem.terms)
-            raise KineposeError(f"the problem was built with the terms {names}; give the same kinds, or build it again")
+            raise KineposeError(
+                f"the problem was built with the terms {names}; give the same kinds, or build it again"
+            )
 
     @property
     def frames(self) -> int:
@@ -231,7 +239,9 @@ class Case:
         """(T, K, 3) measured positions [m] of the problem's keypoints; NaN = missing."""
         points = self.keypoints.reindex(keypoint=list(self.problem.kernels.measured))
         trusted = (points.confidence > 0).transpose("time", "keypoint").values
-        return np.where(trusted[..., None], points.position.transpose("time", "keypoint", "space").values, np.nan)
+        return np.where(
+            trusted[..., None], points.position.transpose("time", "keypoint", "space").values, np.nan
+        )
 
     @cached_property
     def data(self) -> np.ndarray:

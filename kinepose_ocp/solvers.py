@@ -5,7 +5,7 @@ Each one takes the same program, start and bounds and returns a :class:`Solution
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ class CasadiSolver:
         on_iteration: Progress | None = None,
     ) -> Solution:
         """Solve from ``start`` (T, n) inside bounds (n,) [rad or m]."""
-        self._progress.listener = on_iteration
+        self._progress.listen(on_iteration)
         lower, upper = (np.broadcast_to(bound, start.shape) for bound in bounds)
         result = self._solver(
             x0=np.clip(start, lower, upper).ravel(), p=parameters, lbx=lower.ravel(), ubx=upper.ravel()
@@ -177,10 +177,21 @@ class _Iterations(ca.Callback):
     def __init__(self, transcription: Transcription):
         ca.Callback.__init__(self)
         self.listener: Progress | None = None
-        self._sizes = {"x": transcription.x.numel(), "lam_x": transcription.x.numel(), "p": transcription.p.numel(),
-                       "lam_p": transcription.p.numel(), "f": 1, "g": 0, "lam_g": 0}
+        self._sizes = {
+            "x": transcription.x.numel(),
+            "lam_x": transcription.x.numel(),
+            "p": transcription.p.numel(),
+            "lam_p": transcription.p.numel(),
+            "f": 1,
+            "g": 0,
+            "lam_g": 0,
+        }
         self._count = 0
         self.construct("iterations")
+
+    def listen(self, listener: Progress | None) -> None:
+        """Count from zero for a listener."""
+        self.listener, self._count = listener, 0
 
     def get_n_in(self) -> int:
         return ca.nlpsol_n_out()
@@ -197,8 +208,8 @@ class _Iterations(ca.Callback):
     def get_sparsity_in(self, i: int) -> ca.Sparsity:
         return ca.Sparsity.dense(self._sizes[ca.nlpsol_out(i)], 1)
 
-    def eval(self, arguments: list[ca.DM]) -> list[int]:
+    def eval(self, arg: Sequence[ca.DM]) -> list[int]:
         if self.listener is not None:
             self._count += 1
-            self.listener(self._count, float(arguments[1]))
+            self.listener(self._count, float(arg[1]))
         return [0]

@@ -19,8 +19,9 @@ from scipy.special import softmax
 
 from kinepose_ocp.chain import Chain
 from kinepose_ocp.chain_file import chain_to_yaml
+from kinepose_ocp.dataset import pose_dataset
 from kinepose_ocp.errors import DataError, ModelError, possible
-from kinepose_ocp.keypoints import SPACE, check_rate, make_keypoints
+from kinepose_ocp.keypoints import check_rate, make_keypoints
 from kinepose_ocp.kinematics import Kinematics
 
 KEY_STEP = 0.25  # s between the keyframes of a random motion
@@ -66,7 +67,13 @@ def true_motion(chain: Chain, angles: Mapping[str, ArrayLike] | ArrayLike, rate:
         frame, column = np.argwhere(~np.isfinite(values))[0]
         raise DataError(f"angle of '{list(chain.free_dofs)[column]}' in frame {frame + 1} is not finite")
     time = np.arange(len(values)) / check_rate(rate, "motion")
-    return _motion(chain, values / _per_radian(chain, list(chain.free_dofs)), time)
+    motion = pose_dataset(chain, time, values * [dof.from_user_unit(1) for dof in chain.free_dofs.values()])
+    return motion.assign_attrs(
+        Conventions="CF-1.11",
+        title=f"true motion of chain {chain.name}",
+        source="kinepose_ocp.synthetic",
+        chain_yaml=chain_to_yaml(chain),
+    )
 
 
 def _columns(chain: Chain, angles: Mapping[str, ArrayLike]) -> np.ndarray:
@@ -80,50 +87,6 @@ def _columns(chain: Chain, angles: Mapping[str, ArrayLike]) -> np.ndarray:
     except ValueError:
         lengths = ", ".join(f"'{name}' {np.shape(values)}" for name, values in angles.items())
         raise DataError(f"angles must have the same number of frames; found {lengths}") from None
-
-
-def _per_radian(chain: Chain, names: Sequence[str]) -> np.ndarray:
-    """Degrees a radian of every named DOF; 1 for translations."""
-    return np.array([1.0 if chain.dofs[name].translates else np.degrees(1.0) for name in names])
-
-
-def _motion(chain: Chain, q: np.ndarray, time: np.ndarray) -> xr.Dataset:
-    """Assemble the motion of coordinates q (T, n) [rad or m] of the free DOFs."""
-    speed = np.gradient(q, time, axis=0) if len(time) > 1 else np.zeros_like(q)
-    pose = Kinematics(chain)(q, speed)
-    dofs = list(chain.dofs)
-    free = [dofs.index(name) for name in chain.free_dofs]
-    angle = np.tile([dof.rest for dof in chain.dofs.values()], (len(time), 1))
-    angle[:, free], velocity = q, np.zeros_like(angle)
-    velocity[:, free] = speed
-    scale = _per_radian(chain, dofs)
-    rom = np.array([(dof.lower, dof.upper) for dof in chain.dofs.values()]).T * scale
-    root = chain.parents.index(-1)
-    of_joint, turned = ("time", "joint", "space"), ("time", "joint", "quaternion")
-    return xr.Dataset(
-        {
-            "joint_angle": (("time", "dof"), angle * scale, {"units": "degree"}),
-            "joint_velocity": (("time", "dof"), velocity * scale, {"units": "degree s-1"}),
-            "root_position": (("time", "space"), pose.joint_position[:, root], {"units": "m"}),
-            "joint_position": (of_joint, pose.joint_position, {"units": "m"}),
-            "orientation_local": (turned, pose.local, {"units": "1"}),
-            "orientation_global": (turned, pose.orientation, {"units": "1"}),
-            "angular_velocity": (of_joint, np.degrees(pose.angular_velocity), {"units": "degree s-1"}),
-            "keypoint_position": (("time", "keypoint", "space"), pose.keypoint_position, {"units": "m"}),
-            "rom_lower": ("dof", rom[0], {"units": "degree"}),
-            "rom_upper": ("dof", rom[1], {"units": "degree"}),
-        },
-        {
-            "time": ("time", time, {"units": "s"}),
-            "dof": dofs,
-            "joint": list(chain.joint_names),
-            "keypoint": list(chain.keypoints),
-            "space": list(SPACE),
-            "quaternion": list("wxyz"),
-        },
-        {"Conventions": "CF-1.11", "title": f"true motion of chain '{chain.name}'"}
-        | {"source": "kinepose_ocp.synthetic", "chain_yaml": chain_to_yaml(chain)},
-    )
 
 
 # ---- straight limbs ------------------------------------------------------------------------------
@@ -155,7 +118,8 @@ def limb_hinges(chain: Chain) -> list[LimbHinge]:
         name = turns[joint.name][0]
         pose = kinematics(rest, np.array([[float(other == name) for other in names]]))
         below = [i for i in range(len(chain.joints)) if j in chain.ancestors(i)]
-        on = [k for k, site in enumerate(chain.keypoints.values()) if site.joint in {chain.joint_names[i] for i in below}]
+        sites = [chain.joint_names.index(site.joint) for site in chain.keypoints.values()]
+        on = [k for k, site in enumerate(sites) if site in below]
         points = np.concatenate([pose.joint_position[0, below], pose.keypoint_position[0, on]])
         arms = points - pose.joint_position[0, j]
         arms = arms[np.linalg.norm(arms, axis=1) > SAME_PLACE]
@@ -209,7 +173,8 @@ def random_motion(chain: Chain, frames: int, rate: float, seed: int, straight: b
     time = np.arange(frames) / check_rate(rate, "motion")
     count = int(np.ceil(time[-1] / KEY_STEP)) + 2
     lower, upper = _reach(chain)
-    walk = generator.uniform(0.2, 0.8, len(lower)) + generator.normal(0, 0.25, (count, len(lower))).cumsum(axis=0)
+    steps = generator.normal(0, 0.25, (count, len(lower)))
+    walk = generator.uniform(0.2, 0.8, len(lower)) + steps.cumsum(axis=0)
     reflected = 1 - np.abs(1 - walk % 2)
     keys = lower + (upper - lower) * (0.03 + 0.94 * reflected)
     for hinge in limb_hinges(chain) if straight else []:
@@ -235,7 +200,7 @@ def _reach(chain: Chain) -> tuple[np.ndarray, np.ndarray]:
 
 # ---- walking and throwing ------------------------------------------------------------------------
 CYCLE = 1.1  # s; natural cadence (Winter 1991)
-WALKED = 2.0  # s; the gait curves end here, just before the third step of the right foot
+WALKED = 2.1  # s; the gait curves end here, just before the right foot lands for the third time
 # Degrees over the gait cycle {percent: angle}, 0 = contact of the foot of the same side (of the right one
 # for the trunk). Legs: normal adult gait, Winter, The Biomechanics and Motor Control of Human Gait, 1991, and
 # Perry & Burnfield, Gait Analysis, 2nd ed., 2010. Arms: Murray et al. 1967, Am J Phys Med 46:290-333. Pelvis
@@ -250,10 +215,10 @@ WALK: dict[str, dict[float, float]] = {
     "thorax.flexion": {0: -1},
     "thorax.rotation": {0: -8, 50: 8},
     "neck.rotation": {0: 6, 50: -6},
-    "hip_*.flexion": {0: 30, 10: 27, 20: 18, 30: 8, 40: -1, 50: -9, 54: -10, 61: -4, 70: 14, 80: 28, 87: 33},
+    "hip_*.flexion": {0: 28, 10: 25, 20: 17, 30: 7, 40: -1, 50: -8, 54: -9, 61: -4, 70: 13, 80: 26, 87: 31},
     "hip_*.abduction": {0: 0, 15: -6, 30: -5, 50: -2, 63: 5, 75: 3, 90: 0},
     "hip_*.rotation": {0: -4, 20: 2, 50: 2, 65: -5, 85: -4},
-    "knee_*.flexion": {0: 4, 7: 12, 14: 18, 21: 15, 30: 7, 40: 3, 47: 9, 52: 17, 60: 40, 72: 64, 80: 50, 87: 26, 94: 4, 97: 2},
+    "knee_*.flexion": {0: 4, 14: 18, 21: 15, 30: 7, 40: 3, 47: 9, 52: 17, 60: 40, 72: 64, 80: 50, 95: 3},
     "ankle_*.dorsiflexion": {0: 0, 7: -6, 15: 0, 30: 6, 45: 10, 52: 4, 62: -18, 70: -8, 78: 2, 90: 3},
     "shoulder_*.flexion": {0: -22, 50: 14},
     "shoulder_*.abduction": {0: 8, 50: 6},
@@ -262,14 +227,13 @@ WALK: dict[str, dict[float, float]] = {
     "forearm_*.pronation": {0: 20},
 }
 # Key poses of an overarm throw with the right hand: right foot lands, left foot lifts, arms part, left foot
-# lands, arm cocked, RELEASE, arm turned in, arm across the body, right foot steps through, stand. At the
-# key poses shoulder abduction and outward rotation, elbow, trunk and lead knee are those of Fleisig et al. 1999
-# (J Biomech 32:1371-1375), Werner et al. 1993 (J Orthop Sports Phys Ther 17:274-278) and Dillman et al. 1993
-# (ibid. 18:402-408), at about half the speed of a pitch; the elbow ends straighter. Legs and free arm: made
-# up so that the planted foot stays in its place.
+# lands, arm cocked, release, arm turned in, arm across the body, right foot steps through, stand. Shoulder,
+# elbow, trunk and lead knee follow Fleisig et al. 1999 (J Biomech 32:1371-1375), Werner et al. 1993 (J Orthop
+# Sports Phys Ther 17:274-278) and Dillman et al. 1993 (ibid. 18:402-408), at about half the speed of a pitch;
+# the elbow ends straighter. Legs and free arm are the project's own, so that the planted foot stays in place.
 EVENTS = (2.20, 2.45, 2.72, 2.98, 3.08, 3.14, 3.19, 3.35, 3.65, 4.00)  # s
 THROW: dict[str, tuple[float, ...]] = {
-    "pelvis.yaw": (-12, -45, -72, -50, -8, 8, 16, 26, 18, 6),
+    "pelvis.yaw": (-6, -45, -72, -50, -8, 8, 16, 26, 18, 6),
     "pelvis.list": (0, 0, 4, 4, 0, -4, -6, -8, 0, 0),
     "pelvis.tilt": (6, 4, 0, 2, 12, 18, 22, 28, 18, 8),
     "lumbar.flexion": (-3, -2, 0, -4, -8, 4, 12, 18, 12, 0),
@@ -280,25 +244,25 @@ THROW: dict[str, tuple[float, ...]] = {
     "thorax.rotation": (-6, -10, -15, -32, -5, 12, 20, 26, 16, 2),
     "neck.flexion": (0, 0, 0, 0, 0, -15, -25, -30, -20, -2),
     "neck.bending": (0, 0, 0, 0, 4, 10, 10, 8, 2, 0),
-    "neck.rotation": (20, 50, 80, 80, 17, -20, -35, -40, -25, -4),
-    "hip_right.flexion": (27, 19, 20, 14, 0, -2, 0, 20, 46, 24),
-    "hip_right.abduction": (-5, 0, 3, 26, 18, 8, 4, 8, 12, 6),
-    "hip_right.rotation": (-14, -8, 11, 0, -22, -27, -28, -21, -12, -12),
+    "neck.rotation": (12, 50, 80, 80, 17, -20, -35, -40, -25, -4),
+    "hip_right.flexion": (28, 19, 20, 14, 0, -2, 0, 20, 46, 24),
+    "hip_right.abduction": (-1, 0, 3, 26, 18, 8, 4, 8, 12, 6),
+    "hip_right.rotation": (-12, -8, 11, 0, -22, -27, -28, -21, -12, -12),
     "knee_right.flexion": (4, 26, 36, 55, 60, 62, 68, 95, 52, 20),
-    "ankle_right.dorsiflexion": (-4, 10, 18, -5, -20, -22, -20, 0, 12, 8),
-    "ankle_right.inversion": (-8, -3, 3, 12, 10, 8, 8, 8, 5, 2),
-    "hip_left.flexion": (-4, 18, 55, 37, 62, 67, 69, 63, 35, 13),
-    "hip_left.abduction": (-3, 12, 35, 31, 2, -8, -12, -16, -12, -4),
-    "hip_left.rotation": (-8, -25, -30, -33, 3, 16, 23, 34, 29, 16),
-    "knee_left.flexion": (38, 72, 90, 37, 50, 54, 55, 53, 38, 22),
-    "ankle_left.dorsiflexion": (-8, 4, 10, -4, 0, 4, 7, 12, 17, 12),
+    "ankle_right.dorsiflexion": (0, 10, 18, -5, -20, -22, -20, 0, 12, 8),
+    "ankle_right.inversion": (-2, -3, 3, 12, 10, 8, 8, 8, 5, 2),
+    "hip_left.flexion": (-8, 18, 55, 37, 62, 67, 69, 63, 35, 13),
+    "hip_left.abduction": (-2, 12, 35, 31, 2, -8, -12, -16, -12, -4),
+    "hip_left.rotation": (0, -25, -30, -33, 3, 16, 23, 34, 29, 16),
+    "knee_left.flexion": (14, 72, 90, 37, 50, 54, 55, 53, 38, 22),
+    "ankle_left.dorsiflexion": (5, 4, 10, -4, 0, 4, 7, 12, 17, 12),
     "ankle_left.inversion": (0, 0, 5, 8, 6, 5, 5, 2, -2, -2),
     "clavicle_right.protraction": (0, -5, -10, -20, -12, 5, 12, 18, 10, 0),
     "clavicle_right.elevation": (0, 2, 8, 12, 14, 14, 12, 8, 4, 0),
     "shoulder_right.abduction": (8, 30, 55, 92, 94, 92, 88, 75, 45, 18),
     "shoulder_right.flexion": (-18, 0, -20, -25, 5, 10, 22, 62, 60, 25),
     "shoulder_right.rotation": (12, 20, 10, -60, -165, -112, -35, 15, 25, 15),
-    "elbow_right.flexion": (20, 45, 70, 92, 96, 6, 5, 28, 45, 30),
+    "elbow_right.flexion": (20, 45, 70, 92, 96, 5, 4, 22, 45, 30),
     "forearm_right.pronation": (20, 20, 30, 40, 20, 10, 45, 70, 50, 25),
     "wrist_right.flexion": (0, 0, 0, -15, -35, -5, 25, 30, 15, 5),
     "clavicle_left.protraction": (0, 5, 10, 5, -5, -8, -8, -5, 0, 0),
@@ -316,8 +280,8 @@ def walk_throw(chain: Chain) -> xr.Dataset:
     """Walk two strides and throw with the right hand: 4 s at 60 Hz, for a chain such as ``fullbody``.
 
     Angles are published curves of gait and throwing (named at :data:`WALK` and :data:`THROW`), the pelvis
-    moves so that the feet stand on the ground without slipping. ``straight (time, joint)`` marks knees and elbows
-    within 10 degrees of straight: in midstance, in the reaching arm, and at release.
+    moves so that the feet stand on the ground without slipping. ``straight (time, joint)`` marks knees and
+    elbows within 10 degrees of straight: in stance, in the reaching arm, and at release.
 
     Raises
     ------
@@ -325,15 +289,16 @@ def walk_throw(chain: Chain) -> xr.Dataset:
         For a chain without the degrees of freedom and keypoints of ``fullbody``.
     """
     rate, detail = 60, 10  # Hz, and computed steps a frame: the elbow straightens within 4 frames
-    time = np.arange(0, EVENTS[-1] - 0.5 / (rate * detail), 1 / (rate * detail))
-    angles = {
-        name: gaussian_filter1d(PchipInterpolator(*zip(*sorted(points.items())))(time), 0.010 * rate * detail)
-        for name, points in _control_points().items()
-    }
-    for name, along in zip(("pelvis.x", "pelvis.y", "pelvis.z"), _standing(chain, angles, rate * detail).T, strict=True):
-        angles[name] = gaussian_filter1d(along, 0.030 * rate * detail)
-    motion = true_motion(chain, {name: values[::detail] for name, values in angles.items()}, rate)
-    return mark_straight(chain, motion, within=10.0)
+    before = 0.25  # s, so that the motion does not begin with an edge of the filters
+    time = np.arange(round(-before * rate) * detail, round(EVENTS[-1] * rate) * detail) / (rate * detail)
+    angles = {}
+    for name, points in _control_points().items():
+        curve = PchipInterpolator(sorted(points), [points[t] for t in sorted(points)])(time)
+        angles[name] = gaussian_filter1d(curve, 0.010 * rate * detail)
+    root = gaussian_filter1d(_standing(chain, angles, rate * detail), 0.030 * rate * detail, axis=0)
+    angles |= dict(zip(("pelvis.x", "pelvis.y", "pelvis.z"), root.T, strict=True))
+    shown = {name: values[time >= 0][::detail] for name, values in angles.items()}
+    return mark_straight(chain, true_motion(chain, shown, rate), within=10.0)
 
 
 def _control_points() -> dict[str, dict[float, float]]:
@@ -341,11 +306,16 @@ def _control_points() -> dict[str, dict[float, float]]:
     points: dict[str, dict[float, float]] = {}
     for pattern, curve in WALK.items():
         for side, delay in (("right", 0.0), ("left", 0.5)):
-            times = {(turn + percent / 100 + delay) * CYCLE: angle for turn in range(-2, 3) for percent, angle in curve.items()}
-            name = pattern.replace("*", side)
-            points.setdefault(name, {time: angle for time, angle in times.items() if time < WALKED})
+            cycles = [
+                ((cycle + delay + percent / 100) * CYCLE, angle)
+                for cycle in (-2, -1, 0, 1)
+                for percent, angle in curve.items()
+            ]
+            walked = {time: angle for time, angle in cycles if time < WALKED}
+            points.setdefault(pattern.replace("*", side), walked)
     for name, angles in THROW.items():
-        points[name] = points.get(name, {0.0: angles[0], WALKED: angles[0]}) | dict(zip(EVENTS, angles, strict=True))
+        still = {0.0: angles[0], WALKED: angles[0]}
+        points[name] = points.get(name, still) | dict(zip(EVENTS, angles, strict=True))
     return points
 
 
@@ -353,9 +323,10 @@ def _standing(chain: Chain, angles: Mapping[str, np.ndarray], rate: float) -> np
     """Root position (T, 3) [m] that keeps the lowest points of the soles still, on the ground."""
     for name in SOLES:
         if name not in chain.keypoints:
-            raise ModelError(f"no keypoint '{name}' in chain '{chain.name}'; {possible(name, chain.keypoints)}")
+            near = possible(name, chain.keypoints)
+            raise ModelError(f"no keypoint '{name}' in chain '{chain.name}'; {near}")
     soles = true_motion(chain, angles, rate)["keypoint_position"].sel(keypoint=list(SOLES)).values
-    weight = softmax(-soles[..., 2:] / 0.004, axis=1)  # m; two feet share the load while their heights are alike
+    weight = softmax(-soles[..., 2:] / 0.004, axis=1)  # m; both feet count while they are as high
     velocity = -(weight * np.gradient(soles, 1 / rate, axis=0)).sum(axis=1)
     position = cumulative_simpson(velocity, dx=1 / rate, axis=0, initial=0)
     position[:, 2] = -(weight * soles).sum(axis=1)[:, 2]
@@ -401,13 +372,13 @@ def measure(
         if name not in known:
             raise DataError(f"motion has no keypoint '{name}'; {possible(name, known)}")
     if min(noise, drift) < 0 or drift_time <= 0:
-        raise DataError(
-            f"noise {noise:g} m, drift {drift:g} m, drift_time {drift_time:g} s; possible: from 0 up, time above 0"
-        )
+        given = f"noise {noise:g} m, drift {drift:g} m, drift_time {drift_time:g} s"
+        raise DataError(f"{given}; possible: noise and drift from 0 up, drift_time above 0")
     if not 0 <= missing <= 0.95:
         raise DataError(f"missing is {missing:g}; possible: a fraction in 0..0.95")
     time = motion["time"].values
-    position = motion["keypoint_position"].sel(keypoint=names).transpose("time", "keypoint", "space").values.copy()
+    modelled = motion["keypoint_position"].sel(keypoint=names).transpose("time", "keypoint", "space")
+    position = modelled.values.astype(float)
     white, slow, gaps = np.random.default_rng(seed).spawn(3)
     position += noise * white.normal(size=position.shape)
     position += drift / np.sqrt(3) * _wandering(time, drift_time, position.shape, slow)

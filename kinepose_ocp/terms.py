@@ -3,8 +3,9 @@
 A term is any dataclass with a whole number ``span`` and a method ``residual(self, *frames)`` that sees
 ``span`` consecutive :class:`Frame` objects and returns one vector of dimensionless residuals. There is
 nothing to derive from and nothing to register. The cost is half the sum of squares over all windows of
-``span`` frames; a term may give it itself as ``cost(self, *frames)`` where it has a cheaper form. Every field of the dataclass that holds numbers becomes a parameter of the program: its
-value can change without building anything again.
+``span`` frames; a term may give it itself as ``cost(self, *frames)`` where that has a cheaper form. Every
+field of the dataclass that holds numbers becomes a parameter of the program: its value can change without
+building anything again.
 
 Standard deviations of velocities and accelerations are per frame and in physical units, so that the same
 values mean the same at any frame rate.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import casadi as ca
 
@@ -60,12 +61,12 @@ class Frame:
 
 
 class Term(Protocol):
-    """What the problem asks of a term."""
+    """What the problem asks of a term: ``span``, and ``residual`` of that many consecutive frames."""
 
     span: int
 
-    def residual(self, *frames: Frame) -> ca.SX:
-        """Return the residuals [1] of ``span`` consecutive frames."""
+    def residual(self, *frames: Any, **none: Any) -> ca.SX:
+        """Return the residuals [1]."""
 
 
 def link_direction(vector: ca.SX) -> ca.SX:

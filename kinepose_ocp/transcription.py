@@ -30,7 +30,9 @@ class Transcription:
     @cached_property
     def p(self) -> ca.MX:
         """All parameters."""
-        return ca.MX.sym("p", self.kernels.data_size * self.frames + self.frames - 1 + self.kernels.shared_size)
+        return ca.MX.sym(
+            "p", self.kernels.data_size * self.frames + self.frames - 1 + self.kernels.shared_size
+        )
 
     def parameters(self, data: np.ndarray, steps: np.ndarray, shared: np.ndarray) -> np.ndarray:
         """Pack data (T, d), steps (T-1,) [s] and shared numbers into one vector."""
@@ -53,7 +55,9 @@ class Transcription:
         def slide(matrix: ca.MX, span: int) -> ca.MX:
             return ca.vertcat(*[matrix[:, i : i + windows] for i in range(span)])
 
-        window_data = slide(data, kernel.span) if kernel.uses_data else ca.DM.zeros(data_size * kernel.span, 1)
+        window_data = (
+            slide(data, kernel.span) if kernel.uses_data else ca.DM.zeros(data_size * kernel.span, 1)
+        )
         window_step = slide(step, kernel.span - 1) if kernel.span > 1 else ca.DM.ones(1, 1)
         fixed = [3] if kernel.uses_data else [1, 3]
         if kernel.span == 1:
@@ -155,9 +159,7 @@ class Transcription:
     @cached_property
     def block_functions(self) -> dict[bool, ca.Function]:
         """(x, p) -> Hessian blocks by lag; True: exact, False: Gauss-Newton."""
-        return {
-            exact: ca.Function("blocks", [self.x, self.p], self.blocks(exact)) for exact in (True, False)
-        }
+        return {exact: ca.Function("blocks", [self.x, self.p], self.blocks(exact)) for exact in (True, False)}
 
 
 def _padded(matrix: ca.MX, first: int, width: int) -> ca.MX:

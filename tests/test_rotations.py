@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from kinepose_ocp import rotations
 
-AXES = [*COORDINATE_AXES, *(tuple(map(float, axis)) for axis in random_directions(np.random.default_rng(1), 4))]
+AXES = [*COORDINATE_AXES, *map(tuple, random_directions(np.random.default_rng(1), 4).tolist())]
 ANGLES = (0.0, 1e-9, 0.7, np.pi / 2, np.pi, -2.5, 9.0)
 
 
@@ -54,7 +54,8 @@ def test_quaternion_product_is_the_second_rotation_followed_by_the_first():
 
 def test_matrix_of_a_quaternion():
     for turn in Rotation.random(5, random_state=4):
-        assert np.allclose(np.array(rotations.matrix_of(tuple(quaternion(turn)))), turn.as_matrix(), atol=1e-14)
+        matrix = np.array(rotations.matrix_of(tuple(quaternion(turn))))
+        assert np.allclose(matrix, turn.as_matrix(), atol=1e-14)
     assert rotations.matrix_of((0.5, 0.5, 0.5, 0.5)).nnz() == 3
     half = float(np.sqrt(0.5))
     assert rotations.matrix_of((half, 0.0, 0.0, -half)).nnz() == 3

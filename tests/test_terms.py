@@ -161,14 +161,15 @@ def test_a_measured_link_of_no_length_costs_nothing(arm):
 @pytest.mark.parametrize("angle", [0.3, np.pi / 2, 3.0])
 def test_a_link_costs_its_squared_angle(arm, angle):
     points = turned(Kinematics(arm)(np.zeros((1, 7))).keypoint_position, angle)
-    found = numbers_of(arm, LinkDirection(std=0.1), np.zeros((1, 7)), data_of(points, np.array([1.0, 0.5, 0.8])))
+    data = data_of(points, np.array([1.0, 0.5, 0.8]))
+    found = numbers_of(arm, LinkDirection(std=0.1), np.zeros((1, 7)), data)
     expected = (0.5 * 1.0 + 0.5 * 0.8 * 2.0) * angle**2 / 2 / 0.1**2  # confidence of both ends, then weight
     assert found.cost[0] == pytest.approx(expected, rel=2e-4)  # a short link weighs 1 - (0.001 / length)^2
 
 
 def test_a_link_in_opposition_costs_a_straight_angle(arm):
-    q, data = situation(arm, "opposition")
-    assert numbers_of(arm, LinkDirection(std=1.0), q, data).cost[0] == pytest.approx(3 * np.pi**2 / 2, rel=1e-4)
+    found = numbers_of(arm, LinkDirection(std=1.0), *situation(arm, "opposition"))
+    assert found.cost[0] == pytest.approx((1 + 2) * np.pi**2 / 2, rel=1e-4)
 
 
 def residual_numbers(chain, term, q, data):
@@ -176,7 +177,8 @@ def residual_numbers(chain, term, q, data):
     x, frames = plain_frames(chain, tuple(chain.keypoints), data[: term.span], STEPS[: term.span - 1])
     residual = term.residual(*frames)
     own = term.cost(*frames) if hasattr(term, "cost") else ca.sumsqr(residual) / 2
-    return [np.array(part) for part in ca.Function("r", [x], [ca.densify(residual), own])(q[: term.span].ravel())]
+    function = ca.Function("residual", [x], [ca.densify(residual), own])
+    return [np.array(part) for part in function(q[: term.span].ravel())]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -200,7 +202,7 @@ def test_the_cost_of_a_link_is_half_its_squared_residuals_near_agreement_and_opp
 
 
 def test_keypoint_position_counts_distance_by_confidence(arm):
-    points = Kinematics(arm)(np.zeros((1, 7))).keypoint_position + [0.03, 0.0, -0.04]
+    points = Kinematics(arm)(np.zeros((1, 7))).keypoint_position + np.array([0.03, 0.0, -0.04])
     data = data_of(points, np.array([1.0, 0.25, 0.0]))
     found = numbers_of(arm, KeypointPosition(std=0.1), np.zeros((1, 7)), data)
     assert found.cost[0] == pytest.approx(1.25 * 0.05**2 / 2 / 0.1**2)
