@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import casadi as ca
 import numpy as np
 
 from kinepose_ocp.chain import Chain, Dof
-from kinepose_ocp.kinematics import JointStep
+from kinepose_ocp.kinematics import (
+    Geometry,
+    JointStep,
+    KeypointDerivatives,
+    forward_kinematics,
+    geometry_values,
+)
 
 TURN = 2 * np.pi
 STIFF = 0.3  # rad of motion in between, at which a keypoint counts a quarter for a joint further up
@@ -160,3 +167,23 @@ class Anatomy:
                 break
             limb.append(following[0])
         return limb
+
+
+def hidden_dofs(chain: Chain, measured: Sequence[str], poses: int = 8) -> list[str]:
+    """Free DOFs that no measured keypoint can show, whatever the pose.
+
+    Judged by the largest motion of a keypoint per radian (or metre) over some poses inside the ROMs.
+    """
+    names = list(chain.free_dofs)
+    q, geometry = ca.SX.sym("q", len(names)), Geometry.of(chain)
+    pose = forward_kinematics(chain, dict(zip(names, ca.vertsplit(q), strict=True)), geometry)
+    jacobian = KeypointDerivatives(chain, pose, measured).jacobian()
+    function = ca.Function("jacobian", [q, geometry.symbol], [ca.densify(jacobian)])
+    lower = np.array([max(dof.lower, -np.pi) for dof in chain.free_dofs.values()])
+    upper = np.array([min(dof.upper, np.pi) for dof in chain.free_dofs.values()])
+    moved = np.zeros(len(names))
+    for unit in np.random.default_rng(0).random((poses, len(names))):
+        slopes = np.array(function(lower + unit * (upper - lower), geometry_values(chain)))
+        points = np.linalg.norm(slopes.reshape(len(measured), 3, len(names)), axis=1)
+        moved = np.maximum(moved, points.max(axis=0))
+    return [name for name, most in zip(names, moved, strict=True) if most < NEAR_AXIS]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,22 +23,24 @@ from kinepose_ocp import frame_by_frame, plotting
 from kinepose_ocp.chain_file import shipped_chains
 from kinepose_ocp.dataset import AT_LOWER, AT_UPPER
 from kinepose_ocp.errors import KineposeError, SolveError
+from kinepose_ocp.io import WRITERS
+from kinepose_ocp.io.atomic import check_place
 from kinepose_ocp.keypoints import check_size
 from kinepose_ocp.layouts import shipped_layouts
 from kinepose_ocp.lengths import with_estimated_lengths
 
 UNUSABLE, NOT_CONVERGED, INTERRUPTED = 2, 3, 130
+INTERRUPTION = "interrupted; nothing was written"
 SMOOTHNESS = 2000.0  # degree s-2
 
 app = typer.Typer(
     name="kinepose-ocp",
     help="Joint angles, orientations and angular velocities of a whole motion from 3D keypoints.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-models = typer.Typer(help="List, show and check chains.", no_args_is_help=True, rich_markup_mode=None)
+models = typer.Typer(help="List, show and check chains.", rich_markup_mode=None)
 app.add_typer(models, name="models")
 
 
@@ -97,17 +101,15 @@ def solve(
     """Solve a motion: keypoints in, joint angles and orientations out."""
     if not (np.isfinite(smoothness) and smoothness > 0):
         raise KineposeError(f"--smoothness must be a positive number [degree/s2], got {smoothness:g}")
-    _check_output(output, (".nc",))
+    _check_output(output, (".nc",), keypoints)
     chain = kp.load_chain(model)
     points = kp.read_keypoints(keypoints, layout=layout, chain=chain, rate=rate)
-    if "ignored_keypoints" in points.attrs:
-        _note(f"points that chain '{chain.name}' does not have are ignored: {points.attrs['ignored_keypoints']}")
     check_size(points, chain, str(keypoints))
-    if lengths is Lengths.estimate:
-        chain = with_estimated_lengths(chain, points)
-    terms = kp.default_terms(chain, np.radians(smoothness))
     try:
-        with _progress(f"solving {points.sizes['time']} frames") as tick:
+        with _ends_at_once(), _progress(f"solving {points.sizes['time']} frames") as tick:
+            if lengths is Lengths.estimate:
+                chain = with_estimated_lengths(chain, points)
+            terms = kp.default_terms(chain, np.radians(smoothness))
             if mode is Mode.frame:
                 motion = frame_by_frame.solve_frames(chain, points, terms, str(solver), tick)
             else:
@@ -116,8 +118,10 @@ def solve(
         if error.motion is None:
             raise
         kp.write(error.motion, output)
-        raise
+        raise SolveError(f"{error}; its last iterate is in {output}, converged = 0", error.motion) from None
     kp.write(motion, output)
+    if "ignored_keypoints" in points.attrs:
+        _note(f"points that chain '{chain.name}' does not have are ignored: {points.attrs['ignored_keypoints']}")
     _summarise(motion, output)
 
 
@@ -159,6 +163,7 @@ def convert(
     rate: Annotated[float | None, typer.Option(help="Sampling rate [Hz], where the file has none")] = None,
 ) -> None:
     """Convert keypoints from one format to another, by file ending."""
+    _check_output(target, tuple(WRITERS))
     kp.write(kp.read_keypoints(source, layout=layout, rate=rate), target)
 
 
@@ -197,10 +202,29 @@ def check_model(model: Annotated[str, typer.Argument(help="A .yaml file, or name
     print(f"{model}: in order: {len(chain.joints)} joints, {len(chain.free_dofs)} free DOFs, {len(chain.links)} links")
 
 
-def _check_output(path: Path, endings: tuple[str, ...]) -> None:
-    """Refuse a wrong ending before the work, not after it."""
+def _check_output(path: Path, endings: tuple[str, ...], source: Path | None = None) -> None:
+    """Refuse a wrong ending or place before the work, not after it; and to replace the ``source``."""
     if path.suffix.lower() not in endings:
         raise KineposeError(f"{path}: cannot write '{path.suffix}' files here; possible: {', '.join(endings)}")
+    check_place(path)
+    if source is not None and path.resolve() == source.resolve():
+        raise KineposeError(f"{path}: is the input; give the result another name with -o")
+
+
+@contextmanager
+def _ends_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process while nothing is being written: CasADi loses or disguises exceptions."""
+    before = signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(*_: object) -> None:
+    Console(stderr=True).show_cursor()  # hidden while the progress is shown
+    print(f"kinepose-ocp: {INTERRUPTION}", file=sys.stderr, flush=True)
+    os._exit(INTERRUPTED)
 
 
 @contextmanager
@@ -244,12 +268,13 @@ def main(arguments: list[str] | None = None) -> None:
     except KineposeError as error:
         _fail(str(error), UNUSABLE)
     except KeyboardInterrupt:
-        _fail("interrupted; nothing was written", INTERRUPTED)
+        _fail(INTERRUPTION, INTERRUPTED)
     except Exception as error:
         if hasattr(error, "format_message"):  # wrong usage
-            _fail(f"{' '.join(error.format_message().split())} (see kinepose-ocp --help)", UNUSABLE)
+            message = error.format_message().replace("Value error, ", "").strip().rstrip(".")
+            _fail(f"{message}; see kinepose-ocp --help", UNUSABLE)
         if type(error).__name__ == "Abort":
-            _fail("interrupted; nothing was written", INTERRUPTED)
+            _fail(INTERRUPTION, INTERRUPTED)
         raise
     sys.exit(status if isinstance(status, int) else 0)
 

@@ -33,7 +33,7 @@ def solve_frames(
     if not terms:
         raise KineposeError("a frame on its own needs a term that sees one frame, such as LinkDirection")
     problem = build_problem(chain, keypoints, terms)
-    whole = Case(problem, chain, problem.keypoints, tuple(terms))
+    whole = Case(problem, problem.kernels.chain, problem.keypoints, tuple(terms))
     program = problem.transcription(1)
     single = SOLVERS[solver](program, solver)
     began = clock.perf_counter()
@@ -55,13 +55,13 @@ def solve_frames(
     )
     record = SolveRecord(
         solution=solution,
-        dofs=tuple(chain.free_dofs),
+        dofs=tuple(whole.chain.free_dofs),
         guess_seconds=guessed - began,
         solve_seconds=clock.perf_counter() - guessed,
         costs=whole.costs(solution.q),
         solver=f"{solver}, frame by frame",
     )
-    motion = motion_dataset(chain, problem.keypoints, record)
+    motion = motion_dataset(whole.chain, problem.keypoints, record)
     if not solution.converged:
         count = sum(not frame.converged for frame in frames)
         raise SolveError(

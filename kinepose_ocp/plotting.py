@@ -12,14 +12,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
 from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -215,7 +215,7 @@ def plot_key_frames(
     ax.set_axis_off()
     above = {"bbox_to_anchor": (0.5, 1), "ncols": 4}
     ax.legend(handles=scene.legend(), loc="lower center", fontsize=8, frameon=False, **above)
-    return ax.figure, ax
+    return cast(Figure, ax.figure), ax
 
 
 def animate(motion: xr.Dataset, path: str | Path, fps: float | None = None, max_frames: int = 150) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 
 from kinepose_ocp import newton
-from kinepose_ocp.anatomy import Anatomy
+from kinepose_ocp.anatomy import Anatomy, hidden_dofs
 from kinepose_ocp.chain import Chain
 from kinepose_ocp.dataset import SolveRecord, motion_dataset
 from kinepose_ocp.errors import DataError, KineposeError, ModelError, SolveError, possible
@@ -69,7 +69,8 @@ def build_problem(chain: Chain, keypoints: xr.Dataset, terms: Sequence[Term] | N
     Parameters
     ----------
     chain
-        Joints, ROMs and keypoints; locked DOFs are left out of the program.
+        Joints, ROMs and keypoints; locked DOFs are left out of the program, and so are those that no
+        measured keypoint can show: they stay at rest.
     keypoints
         Measured positions under the chain's keypoint names (:func:`read_keypoints`, or any Dataset of
         that form, as the ``movement`` package makes).
@@ -104,7 +105,15 @@ def build_problem(chain: Chain, keypoints: xr.Dataset, terms: Sequence[Term] | N
             link.start in measured and link.end in measured for link in chain.links
         ):
             raise DataError(f"no link of chain '{chain.name}' has both its keypoints measured")
-    return Problem(chain, keypoints, tuple(terms), KernelSet(chain, measured, terms))
+    held = tuple(hidden_dofs(chain, measured))
+    kernels = KernelSet(_with_held(chain, held), measured, terms)
+    return Problem(chain, keypoints, tuple(terms), kernels, held)
+
+
+def _with_held(chain: Chain, held: Sequence[str]) -> Chain:
+    """Lock DOFs that the data cannot show where they are nearest to zero."""
+    rest = {name: min(max(0.0, chain.dof(name).lower), chain.dof(name).upper) for name in held}
+    return chain.with_locked({name: chain.dof(name).in_user_unit(value) for name, value in rest.items()})
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,7 @@ class Problem:
     keypoints: xr.Dataset
     terms: tuple[Term, ...]
     kernels: KernelSet
+    held: tuple[str, ...]  # DOFs that no measured keypoint shows
     _solvers: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
     _transcriptions: dict[int, Transcription] = field(default_factory=dict, repr=False)
 
@@ -154,7 +164,7 @@ class Problem:
         """
         if solver not in SOLVERS:
             raise KineposeError(f"no solver '{solver}'; {possible(solver, SOLVERS)}")
-        case = Case(self, chain or self.chain, self._known(keypoints), tuple(terms or self.terms))
+        case = Case(self, _with_held(chain or self.chain, self.held), self._known(keypoints), tuple(terms or self.terms))
         backend = self._solver(solver, case.frames)
         began = clock.perf_counter()
         first = case.best_start() if start is None else start
@@ -162,13 +172,14 @@ class Problem:
         solution = backend.solve(case.parameters, first, case.bounds, on_iteration)
         record = SolveRecord(
             solution=solution,
-            dofs=tuple(self.chain.free_dofs),
+            dofs=tuple(self.kernels.chain.free_dofs),
             guess_seconds=guessed - began,
             solve_seconds=clock.perf_counter() - guessed,
             costs=case.costs(solution.q),
             solver=solver,
         )
         motion = motion_dataset(case.chain, case.keypoints, record)
+        motion.attrs["held_dofs"] = ", ".join(self.held)
         if not solution.converged:
             raise SolveError(
                 f"{solver} did not converge: {solution.status} after {solution.iterations} iterations", motion
@@ -202,7 +213,7 @@ class Case:
     terms: tuple[Term, ...]
 
     def __post_init__(self) -> None:
-        built = self.problem.chain
+        built = self.problem.kernels.chain
         if list(self.chain.dofs) != list(built.dofs) or any(
             dof.locked and (not self.chain.dofs[name].locked or self.chain.dofs[name].rest != dof.rest)
             for name, dof in built.dofs.items()
@@ -229,7 +240,7 @@ class Case:
     @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Limits (n,) of the program's coordinates [rad or m]; a DOF locked after building has equal ones."""
-        dofs = [self.chain.dofs[name] for name in self.problem.chain.free_dofs]
+        dofs = [self.chain.dofs[name] for name in self.problem.kernels.chain.free_dofs]
         lower = [dof.rest if dof.locked else dof.lower for dof in dofs]
         upper = [dof.rest if dof.locked else dof.upper for dof in dofs]
         return np.array(lower), np.array(upper)
@@ -265,7 +276,7 @@ class Case:
     @cached_property
     def anatomy(self) -> Anatomy:
         """What the measured keypoints show of the chain."""
-        return Anatomy(self.problem.chain, self.problem.kernels.measured)
+        return Anatomy(self.problem.kernels.chain, self.problem.kernels.measured)
 
     def costs(self, q: np.ndarray) -> dict[str, float]:
         """Cost of every term at coordinates (T, n)."""

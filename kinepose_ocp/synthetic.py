@@ -202,9 +202,9 @@ def _reach(chain: Chain) -> tuple[np.ndarray, np.ndarray]:
 CYCLE = 1.1  # s; natural cadence (Winter 1991)
 WALKED = 2.1  # s; the gait curves end here, just before the right foot lands for the third time
 # Degrees over the gait cycle {percent: angle}, 0 = contact of the foot of the same side (of the right one
-# for the trunk). Legs: normal adult gait, Winter, The Biomechanics and Motor Control of Human Gait, 1991, and
-# Perry & Burnfield, Gait Analysis, 2nd ed., 2010. Arms: Murray et al. 1967, Am J Phys Med 46:290-333. Pelvis
-# and trunk: Perry & Burnfield. Curves are read at their peaks and rounded.
+# for the trunk). Peaks and their times are typical of normal adults and rounded, not digitised. Legs: Winter,
+# The Biomechanics and Motor Control of Human Gait, 1991; pelvis and trunk: Perry & Burnfield, Gait Analysis,
+# 2nd ed., 2010; arms: Murray 1967, Am J Phys Med 46:290-333.
 WALK: dict[str, dict[float, float]] = {
     "pelvis.yaw": {0: 4, 50: -4},
     "pelvis.list": {13: -4, 63: 4},
@@ -228,8 +228,8 @@ WALK: dict[str, dict[float, float]] = {
 }
 # Key poses of an overarm throw with the right hand: right foot lands, left foot lifts, arms part, left foot
 # lands, arm cocked, release, arm turned in, arm across the body, right foot steps through, stand. Shoulder,
-# elbow, trunk and lead knee follow Fleisig et al. 1999 (J Biomech 32:1371-1375), Werner et al. 1993 (J Orthop
-# Sports Phys Ther 17:274-278) and Dillman et al. 1993 (ibid. 18:402-408), at about half the speed of a pitch;
+# elbow, trunk and lead knee rounded after Fleisig et al. 1999, J Biomech 32:1371-1375; Werner et al. 1993,
+# J Orthop Sports Phys Ther 17:274-278; Dillman et al. 1993, ibid. 18:402-408. It is slower than a pitch, and
 # the elbow ends straighter. Legs and free arm are the project's own, so that the planted foot stays in place.
 EVENTS = (2.20, 2.45, 2.72, 2.98, 3.08, 3.14, 3.19, 3.35, 3.65, 4.00)  # s
 THROW: dict[str, tuple[float, ...]] = {

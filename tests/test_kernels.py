@@ -1,6 +1,7 @@
 """Kernels of windows: exact derivatives of every term against differences and CasADi's own."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import casadi as ca
 import numpy as np
@@ -71,6 +72,9 @@ class Case:
         return [np.array(ca.DM(part)) for part in function(self.q.ravel())]
 
 
+case_of = cache(Case)  # for tests that change nothing
+
+
 def close(found, expected, relative):
     return np.abs(found - expected).max() <= relative * (1 + np.abs(expected).max())
 
@@ -78,7 +82,7 @@ def close(found, expected, relative):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("term", ALL_TERMS, ids=name_of)
 def test_derivatives_equal_automatic_ones(seed, term):
-    case = Case(seed, term)
+    case = case_of(seed, term)
     found, (cost, gradient, hessian, gauss_newton) = case.numbers(), case.plain()
     assert found.cost == pytest.approx(cost.item(), rel=1e-9)
     assert close(found.gradient, gradient.ravel(), 1e-9)
@@ -89,7 +93,7 @@ def test_derivatives_equal_automatic_ones(seed, term):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("term", ALL_TERMS, ids=name_of)
 def test_derivatives_equal_differences(seed, term):
-    case = Case(seed, term)
+    case = case_of(seed, term)
     found = case.numbers()
     small = 1e-6 * (1 + max(np.abs(found.hessian).max(), found.cost.sum()))
     for i, step in enumerate(1e-5 * np.eye(case.q.size).reshape(case.q.size, *case.q.shape)):

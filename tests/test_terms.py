@@ -137,6 +137,18 @@ def test_every_term_has_finite_derivatives_everywhere(arm, term, name):
     assert np.linalg.eigvalsh(found.gauss_newton).min() > -1e-9 * (1 + np.abs(found.gauss_newton).max())
 
 
+def test_rounding_at_agreement_never_leaves_the_domain_of_a_root(arm):
+    """Cosines of long links round to just above 1 as often as to just below."""
+    long = arm.with_lengths({"elbow": 30.0}, {"wrist": 30.0})
+    measured, term = tuple(long.keypoints), LinkDirection()
+    kernels = KernelSet(long, measured, [term])
+    shared = kernels.shared_values(long, [term])
+    q = random_coordinates(long, np.random.default_rng(8), 40)
+    for coordinates, data in zip(q, data_of(Kinematics(long)(q).keypoint_position), strict=True):
+        found = window_numbers(kernels, kernels.kernels[0], coordinates, data, [], shared)
+        assert np.isfinite(found.cost).all() and np.isfinite(found.hessian).all()
+
+
 @pytest.mark.parametrize("term", [LinkDirection(), KeypointPosition()], ids=name_of)
 def test_agreement_is_a_minimum_with_the_curvature_of_gauss_newton(arm, term):
     found = numbers_of(arm, term, *situation(arm, "agreement"))

@@ -29,7 +29,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.stem[:50]}-{secrets.token_hex(4)}{target.suffix}")
     try:
-        _check_place(target)
+        _refuse(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if target.exists():
@@ -45,10 +45,30 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         _remove(temporary)
 
 
-def _check_place(target: Path) -> None:
-    """Refuse what renaming would silently replace: a device such as /dev/null, or a write-protected file."""
-    if target.parent.is_file():
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Refuse a place that :func:`whole_file` could not write to, before the work whose result goes there.
+
+    Raises
+    ------
+    DataError
+        ``PATH: cannot be written: reason``.
+    """
+    try:
+        _refuse(Path(os.path.realpath(path)))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _refuse(target: Path) -> None:
+    """Refuse a folder that cannot be written or made, and what renaming would silently replace.
+
+    The latter is a device such as /dev/null, or a write-protected file.
+    """
+    folder = next(parent for parent in target.parents if parent.exists())
+    if not folder.is_dir():
         raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
     if not target.exists():
         return
     if target.is_dir():

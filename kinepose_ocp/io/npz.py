@@ -62,7 +62,7 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in _ARRAYS if name in archive}, list(archive)
     except _UNREADABLE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
         raise DataError(f"{path}: not a readable .npz archive: {reason}") from None
 
 
