@@ -85,9 +85,16 @@ class Anatomy:
             self._arms[joint] = (self.points_at_rest - position[joint]) @ rotation[joint]
         return self._arms[joint]
 
+    def lever(self, joint: int, keypoint: int) -> float:
+        """Distance [m] of a keypoint from what a joint turns about: its axis, or its centre when it has several."""
+        arm, dofs = self.arms(joint)[keypoint], self.rotational(joint)
+        if len(dofs) == 1:
+            arm = np.cross(dofs[0].axis, arm)
+        return float(np.linalg.norm(arm)) if dofs else 0.0
+
     def _turns(self, joint: int, keypoint: int) -> bool:
         """Whether turning the joint moves a keypoint below it."""
-        return bool(self.rotational(joint) and np.linalg.norm(self.arms(joint)[keypoint]) > NEAR_AXIS)
+        return self.lever(joint, keypoint) > NEAR_AXIS
 
     def _owner(self, keypoint: int) -> int:
         """Nearest joint above that turns a keypoint (the root when there is none)."""

@@ -241,6 +241,8 @@ def _link(given: Any, index: int, keypoints: dict[str, _Site], place: str) -> Li
             raise ModelError(f"{where}: no keypoint '{point}'; {possible(point, keypoints)}")
     if start == end:
         raise ModelError(f"{where}: '{start}' is linked with itself")
+    if keypoints[start] == keypoints[end]:
+        raise ModelError(f"{where}: '{start}' and '{end}' are at the same place: the link has no direction")
     if not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
         raise ModelError(f"{where}: weight {weight!r} is not a number from 0 up")
     return Link(start, end, float(weight))

@@ -20,6 +20,7 @@ from rich.table import Table
 
 import kinepose_ocp as kp
 from kinepose_ocp import frame_by_frame, plotting
+from kinepose_ocp.chain import Dof
 from kinepose_ocp.chain_file import shipped_chains
 from kinepose_ocp.dataset import AT_LOWER, AT_UPPER
 from kinepose_ocp.errors import KineposeError, SolveError
@@ -88,7 +89,7 @@ def solve(
     output: Annotated[Path, typer.Option("-o", "--output", help="Result, NetCDF")] = Path("motion.nc"),
     smoothness: Annotated[
         float,
-        typer.Option(help="Standard deviation of joint angle accelerations [degree/s2]; of velocities, 0.1 s times it"),
+        typer.Option(help="Standard deviation of joint accelerations [degree/s2]; velocities: 0.1 s of it"),
     ] = SMOOTHNESS,
     solver: Annotated[Solver, typer.Option(help="Solver of the program")] = Solver.ipopt,
     mode: Annotated[
@@ -120,8 +121,8 @@ def solve(
         kp.write(error.motion, output)
         raise SolveError(f"{error}; its last iterate is in {output}, converged = 0", error.motion) from None
     kp.write(motion, output)
-    if "ignored_keypoints" in points.attrs:
-        _note(f"points that chain '{chain.name}' does not have are ignored: {points.attrs['ignored_keypoints']}")
+    if ignored := points.attrs.get("ignored_keypoints"):
+        _note(f"points that chain '{chain.name}' does not have are ignored: {ignored}")
     _summarise(motion, output)
 
 
@@ -177,7 +178,7 @@ def list_models() -> None:
 
 
 @models.command("show")
-def show_model(model: Annotated[str, typer.Argument(help="Name of a shipped chain, or a .yaml file")]) -> None:
+def show_model(model: Annotated[str, typer.Argument(help="Name of a shipped chain, or a file")]) -> None:
     """Show the joints of a chain: lengths, DOFs, ranges of motion."""
     chain = kp.load_chain(model)
     table = Table(title=f"{chain.name}: {chain.description}", title_justify="left")
@@ -185,27 +186,32 @@ def show_model(model: Annotated[str, typer.Argument(help="Name of a shipped chai
         table.add_column(column)
     for joint in chain.joints:
         length = f"{1000 * float(np.linalg.norm(joint.offset)):.0f}"
-        rows = [
-            (dof.name, "locked" if dof.locked else f"{dof.in_user_unit(dof.lower):.4g} .. {dof.in_user_unit(dof.upper):.4g}")
-            for dof in joint.dofs
-        ] or [("-", "fixed")]
+        rows = [(dof.name, _range(dof)) for dof in joint.dofs] or [("-", "fixed")]
         for i, (name, rom) in enumerate(rows):
             table.add_row(*((joint.name, joint.parent or "-", length) if i == 0 else ("", "", "")), name, rom)
     Console(width=100).print(table)
     print(f"keypoints: {', '.join(chain.keypoints)}\nsource: {chain.source}")
 
 
+def _range(dof: Dof) -> str:
+    """Range of motion [degree, or m]."""
+    lower, upper = dof.in_user_unit(dof.lower), dof.in_user_unit(dof.upper)
+    return "locked" if dof.locked else f"{lower:.4g} .. {upper:.4g}"
+
+
 @models.command("check")
-def check_model(model: Annotated[str, typer.Argument(help="A .yaml file, or name of a shipped chain")]) -> None:
+def check_model(model: Annotated[str, typer.Argument(help="A file, or name of a shipped chain")]) -> None:
     """Check a chain file; says where it is wrong."""
     chain = kp.load_chain(model)
-    print(f"{model}: in order: {len(chain.joints)} joints, {len(chain.free_dofs)} free DOFs, {len(chain.links)} links")
+    found = f"{len(chain.joints)} joints, {len(chain.free_dofs)} free DOFs, {len(chain.links)} links"
+    print(f"{model}: in order: {found}")
 
 
 def _check_output(path: Path, endings: tuple[str, ...], source: Path | None = None) -> None:
     """Refuse a wrong ending or place before the work, not after it; and to replace the ``source``."""
     if path.suffix.lower() not in endings:
-        raise KineposeError(f"{path}: cannot write '{path.suffix}' files here; possible: {', '.join(endings)}")
+        options = ", ".join(endings)
+        raise KineposeError(f"{path}: cannot write '{path.suffix}' files here; possible: {options}")
     check_place(path)
     if source is not None and path.resolve() == source.resolve():
         raise KineposeError(f"{path}: is the input; give the result another name with -o")
@@ -222,8 +228,8 @@ def _ends_at_once() -> Iterator[None]:
 
 
 def _end(*_: object) -> None:
-    Console(stderr=True).show_cursor()  # hidden while the progress is shown
-    print(f"kinepose-ocp: {INTERRUPTION}", file=sys.stderr, flush=True)
+    clear = "\r\x1b[2K\x1b[?25h" if os.isatty(2) else ""  # the line of the progress, and its hidden cursor
+    os.write(2, f"{clear}kinepose-ocp: {INTERRUPTION}\n".encode())
     os._exit(INTERRUPTED)
 
 
@@ -267,15 +273,15 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(str(error), NOT_CONVERGED)
     except KineposeError as error:
         _fail(str(error), UNUSABLE)
-    except KeyboardInterrupt:
-        _fail(INTERRUPTION, INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED  # what newer versions of typer return
     except Exception as error:
-        if hasattr(error, "format_message"):  # wrong usage
-            message = error.format_message().replace("Value error, ", "").strip().rstrip(".")
-            _fail(f"{message}; see kinepose-ocp --help", UNUSABLE)
-        if type(error).__name__ == "Abort":
-            _fail(INTERRUPTION, INTERRUPTED)
-        raise
+        if not hasattr(error, "format_message"):
+            raise
+        usage = error.format_message().replace("Value error, ", "")
+        _fail(f"{usage} (see kinepose-ocp --help)", UNUSABLE)
+    if status == INTERRUPTED:
+        _fail(INTERRUPTION, INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -108,10 +108,17 @@ class _Walk:
         turned = self._choose(joint, resting, [aim])
         translations = [i for i, dof in enumerate(anatomy.free[joint]) if dof.translates]
         if translations:
-            axes = np.stack([resting @ np.array(anatomy.free[joint][i].axis) for i in translations], axis=-1)
-            shift = self._root_origin(joint, turned) - origin
-            solved = np.einsum("tij,tj->ti", np.linalg.pinv(axes), shift)
-            self.q[:, [anatomy.columns[joint][i] for i in translations]] = solved
+            columns = anatomy.columns[joint]
+            base = np.broadcast_to(np.eye(3), turned.shape), np.zeros_like(origin)
+            q = self.q[:, columns].copy()
+            q[:, translations] = 0
+            start = anatomy.steps[joint](*base, q)[1]
+            reach = []  # where one metre along each translation leads
+            for i in translations:
+                reach.append(anatomy.steps[joint](*base, q + np.eye(len(columns))[i])[1] - start)
+            shift = self._root_origin(joint, turned) - start
+            solved = np.einsum("tij,tj->ti", np.linalg.pinv(np.stack(reach, axis=-1)), shift)
+            self.q[:, [columns[i] for i in translations]] = solved
 
     def _root_origin(self, joint: int, turned: np.ndarray) -> np.ndarray:
         """Where the root is when its stiff keypoints lie on the measured ones, (T, 3) [m]."""
@@ -173,7 +180,6 @@ class _Walk:
         dofs = self.anatomy.rotational(joint)
         lower, upper = [dof.lower for dof in dofs], [dof.upper for dof in dofs]
         sets, costs = [], []
-        turned = resting
         for branch, aim in enumerate(aims):
             turned = wahba(aim.model, aim.measured, aim.weight)
             branches = joint_angles.decompose(np.swapaxes(resting, 1, 2) @ turned, dofs)
@@ -184,10 +190,11 @@ class _Walk:
                 sets.append(inside)
                 costs.append(aim.misfit(made) + 0.1 * outside + 1e-3 * np.square(inside).sum(axis=1))
                 costs[-1] += STRAIGHT_CHANGE * branch
-        if sets:
-            path = joint_angles.smoothest_path(np.stack(sets), np.stack(costs), 0.3, _unbounded(dofs))
-            self._set([joint], path)
-        return turned
+        if not sets:
+            return resting
+        path = joint_angles.smoothest_path(np.stack(sets), np.stack(costs), 0.3, _unbounded(dofs))
+        self._set([joint], path)
+        return resting @ joint_angles.compose(path, dofs)
 
     def _set(self, limb: Sequence[int], angles: np.ndarray) -> None:
         anatomy = self.anatomy
@@ -268,7 +275,7 @@ def bridge_gaps(position: np.ndarray) -> np.ndarray:
 
 
 def _unbounded(dofs: Sequence[Dof]) -> np.ndarray:
-    return np.array([not np.isfinite(dof.upper - dof.lower) for dof in dofs])
+    return np.array([np.isinf(dof.lower) and np.isinf(dof.upper) for dof in dofs])
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

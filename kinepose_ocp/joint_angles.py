@@ -70,13 +70,17 @@ def compose(angles: np.ndarray, dofs: Sequence[Dof]) -> np.ndarray:
 
 
 def into_range(angles: np.ndarray, dofs: Sequence[Dof]) -> np.ndarray:
-    """Shift angles [rad] by whole turns towards the middle of their ROM (zero where unbounded)."""
+    """Shift angles [rad] by whole turns into their ROM, or towards it (zero where unbounded)."""
     middle = np.array([_middle(dof) for dof in dofs])
     return middle + np.mod(angles - middle + np.pi, TURN) - np.pi
 
 
 def _middle(dof: Dof) -> float:
-    return (dof.lower + dof.upper) / 2 if np.isfinite([dof.lower, dof.upper]).all() else 0.0
+    if np.isinf(dof.lower) and np.isinf(dof.upper):
+        return 0.0
+    if np.isinf(dof.upper):
+        return dof.lower + np.pi
+    return dof.upper - np.pi if np.isinf(dof.lower) else (dof.lower + dof.upper) / 2
 
 
 def smoothest_path(

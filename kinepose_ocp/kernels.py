@@ -15,7 +15,7 @@ import casadi as ca
 import numpy as np
 
 from kinepose_ocp.chain import Chain
-from kinepose_ocp.errors import KineposeError
+from kinepose_ocp.errors import KineposeError, ModelError
 from kinepose_ocp.kinematics import Geometry, forward_kinematics, geometry_values
 from kinepose_ocp.lifting import Lift
 from kinepose_ocp.terms import Frame, Term
@@ -77,6 +77,10 @@ class KernelSet:
     def shared_values(self, chain: Chain, terms: Sequence[Term]) -> np.ndarray:
         """Return the shared parameters for a chain of the same structure and the same kinds of terms."""
         values = [geometry_values(chain)]
+        if _axes_used(chain) != _axes_used(self.chain):
+            raise ModelError(
+                f"chain '{chain.name}' has offsets along other axes than the problem was built with; build it again"
+            )
         for term, fields in zip(terms, self._fields, strict=True):
             now = _number_fields(term)
             if {name: len(v) for name, v in now.items()} != {name: len(v) for name, v in fields.items()}:
@@ -162,6 +166,12 @@ class _RawKernel:
             function("gauss_newton", nonzeros(self.gauss_newton)),
             blocks,
         )
+
+
+def _axes_used(chain: Chain) -> list[tuple[bool, ...]]:
+    """Which components of the offsets are not zero: the structure of the geometry."""
+    offsets = [joint.offset for joint in chain.joints] + [site.offset for site in chain.keypoints.values()]
+    return [tuple(value != 0 for value in offset) for offset in offsets]
 
 
 def _block(matrix: ca.SX, size: int, first: int, lag: int) -> ca.SX:

@@ -15,11 +15,11 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import least_squares
 
-from kinepose_ocp.anatomy import TURN, Anatomy
+from kinepose_ocp.anatomy import NEAR_AXIS, TURN, Anatomy
 from kinepose_ocp.chain import Chain
 
 RIGID = 0.35  # rad; two keypoints with less motion in between keep their distance
-SPREAD = 0.15  # standard deviation of a segment's log-length about the body's
+SPREAD = 0.3  # standard deviation of a segment's log-length about the body's
 DISTANCE_SPREAD = 0.02  # standard deviation of a log-distance; beyond it the loss is linear
 SHORTEST = 0.02  # m; keypoints closer than this say nothing about lengths
 MIRROR = 0.03  # m; two segments this close to each other's mirror image are a left-right pair
@@ -57,10 +57,13 @@ def with_estimated_lengths(chain: Chain, keypoints: xr.Dataset, symmetric: bool 
     if not len(paths):
         return chain
     groups = _groups(chain, segments) if symmetric else np.arange(len(segments))
-    scale = _fit(np.array([segment.rest for segment in segments]), paths, measured, groups)
+    rest = np.array([segment.rest for segment in segments])
+    own = np.linalg.norm(rest, axis=1)
+    mean = np.bincount(groups, own)[groups] / np.bincount(groups)[groups]  # left and right start alike
+    scale = _fit(rest * (mean / own)[:, None], paths, measured, groups)
     lengths: dict[bool, dict[str, float]] = {True: {}, False: {}}
-    for segment, factor in zip(segments, scale, strict=True):
-        lengths[segment.is_joint][segment.name] = float(factor * np.linalg.norm(segment.rest))
+    for segment, length in zip(segments, scale * mean, strict=True):
+        lengths[segment.is_joint][segment.name] = float(length)
     return chain.with_lengths(lengths[True], lengths[False])
 
 
@@ -121,8 +124,8 @@ def _play(anatomy: Anatomy, a: int, b: int) -> float:
     play = 0.0
     for path in above:
         for joint in (joint for joint in path if joint not in shared):
-            arms = np.linalg.norm(anatomy.arms(joint)[[a, b]], axis=1)
-            if arms.min() > 1e-6:  # turning about one of the two points keeps their distance
+            # turning about one of the two points keeps their distance
+            if min(anatomy.lever(joint, a), anatomy.lever(joint, b)) > NEAR_AXIS:
                 play += sum(min(dof.upper - dof.lower, TURN) / 2 for dof in anatomy.rotational(joint))
             if any(dof.translates for dof in anatomy.free[joint]):
                 return np.inf
@@ -148,17 +151,16 @@ def _groups(chain: Chain, segments: list[_Segment]) -> np.ndarray:
 
 
 def _fit(rest: np.ndarray, paths: np.ndarray, measured: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Scale of every segment [1] that explains the measured distances best."""
+    """Scale of every segment [1] that explains the measured distances best: the body's, and its own."""
     unique, index = np.unique(groups, return_inverse=True)
     at_rest = np.linalg.norm(paths @ rest, axis=1)
     body = float(np.median(np.log(measured / at_rest)))
 
-    def residual(log_scale: np.ndarray) -> np.ndarray:
-        scale = np.exp(log_scale[index])
+    def residual(own: np.ndarray) -> np.ndarray:
+        scale = np.exp(body + own[index])
         model = np.linalg.norm(paths @ (rest * scale[:, None]), axis=1)
         error = np.log(np.maximum(model, 1e-9) / measured) / DISTANCE_SPREAD
-        robust = np.sign(error) * np.sqrt(2 * (np.sqrt(1 + error**2) - 1))
-        return np.concatenate([robust, (log_scale - body) / SPREAD])
+        robust = error * np.sqrt(2 / (1 + np.sqrt(1 + error**2)))  # linear beyond one
+        return np.concatenate([robust, own / SPREAD])
 
-    fit = least_squares(residual, np.full(len(unique), body))
-    return np.exp(fit.x[index])
+    return np.exp(body + least_squares(residual, np.zeros(len(unique))).x[index])

@@ -1,8 +1,8 @@
 """Newton's method for a motion: banded Cholesky, exact bounds, linear in frames.
 
-Projected Levenberg-Marquardt with an active set (Bertsekas, SIAM J. Control Optim. 20, 1982): coordinates
-at a bound whose gradient pushes outwards are held, the others take a damped Newton step that is then cut off
-at the bounds. Gauss-Newton steps far from the solution, exact ones near it.
+Every step minimises the quadratic model inside the bounds (primal-dual active set: Hintermueller, Ito and
+Kunisch, SIAM J. Optim. 13, 2002), with Levenberg-Marquardt damping: Gauss-Newton curvature far from the
+solution, exact curvature near it.
 """
 
 from __future__ import annotations
@@ -12,23 +12,43 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import LinAlgError, solveh_banded
+from scipy.linalg.blas import dsbmv
 from threadpoolctl import ThreadpoolController
 
 from kinepose_ocp.transcription import Transcription
 
 _BLAS = ThreadpoolController()  # small banded systems: one thread is faster, by far on a busy machine
-LONGEST_STEP = 0.8  # rad or m, of one coordinate in one iteration
+LONGEST_STEP = 1.0  # rad or m, of one coordinate in one iteration
+ACTIVE_SET_ROUNDS = 5
+ATTEMPTS = 12  # dampings tried in one iteration
+NEAR = 0.1  # relative gain of an iteration below which the exact Hessian is used
+ROUNDING = 1e-13  # relative rounding error of a cost
 
 
 @dataclass(frozen=True)
 class NewtonResult:
-    """Last iterate and how it was reached. ``optimality`` is the largest projected gradient entry."""
+    """Last iterate and how it was reached."""
 
-    x: np.ndarray
-    gradient: np.ndarray
+    x: np.ndarray  # (T, n) rad or m
+    gradient: np.ndarray  # (T, n) of the cost
     cost: float
     iterations: int
     converged: bool
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of the coordinates, and how long to go on.
+
+    tolerance: largest entry of the projected gradient, relative to 1 + cost per frame.
+    stall: stop when an iteration gains less than this part of the cost; 0 = never.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    iterations: int = 200
+    tolerance: float = 1e-6
+    stall: float = 0.0
 
 
 class BandedHessian:
@@ -53,80 +73,97 @@ class BandedHessian:
         banded[self.width] += ~free
         return banded.reshape(self.width + 1, -1)
 
+    def step(
+        self, blocks: list[np.ndarray], slope: np.ndarray, damping: float, room: tuple[np.ndarray, np.ndarray]
+    ) -> np.ndarray:
+        """Step (T, n) that minimises the damped quadratic model between ``room`` (lower, upper).
+
+        Raises LinAlgError where the model is not convex.
+        """
+        lower, upper = room
+        whole = self.assemble(blocks, np.ones(slope.shape, dtype=bool))
+        extra = damping * (np.abs(whole[-1]) + 1e-9)
+        whole[-1] += extra
+        at_lower, at_upper = (lower >= 0) & (slope > 0), (upper <= 0) & (slope < 0)
+        step = np.zeros_like(slope)
+        for _ in range(ACTIVE_SET_ROUNDS):
+            held = at_lower | at_upper
+            fixed = np.where(at_lower, lower, np.where(at_upper, upper, 0.0))
+            pushed = slope + dsbmv(self.width, 1.0, whole, fixed.ravel()).reshape(slope.shape)
+            matrix = self.assemble(blocks, ~held)
+            matrix[-1] += np.where(held.ravel(), 0.0, extra)
+            right = np.where(held, 0.0, -pushed).ravel()
+            step = solveh_banded(matrix, right, overwrite_ab=True, check_finite=False).reshape(slope.shape)
+            step = step + fixed
+            model = slope + dsbmv(self.width, 1.0, whole, step.ravel()).reshape(slope.shape)
+            low = (~held & (step < lower)) | (at_lower & (model > 0))
+            high = (~held & (step > upper)) | (at_upper & (model < 0))
+            if (low == at_lower).all() and (high == at_upper).all():
+                break
+            at_lower, at_upper = low, high
+        return step
+
 
 @_BLAS.wrap(limits=1, user_api="blas")
 def minimise(
     transcription: Transcription,
     parameters: np.ndarray,
     start: np.ndarray,
-    bounds: tuple[np.ndarray, np.ndarray],
-    max_iterations: int = 200,
-    tolerance: float = 1e-6,
+    limits: Limits,
     on_iteration: Callable[[int, float], None] | None = None,
 ) -> NewtonResult:
-    """Minimise the motion's cost inside bounds.
-
-    Parameters
-    ----------
-    start
-        (T, n) coordinates [rad or m].
-    bounds
-        Lower and upper limits, each (T, n) or (n,).
-    tolerance
-        On the largest entry of the projected gradient, relative to 1 + cost per frame.
-    """
-    lower, upper = (np.broadcast_to(bound, start.shape) for bound in bounds)
+    """Minimise the motion's cost from ``start`` (T, n) [rad or m] inside bounds."""
+    lower, upper = (np.broadcast_to(bound, start.shape) for bound in (limits.lower, limits.upper))
     banded = BandedHessian(transcription)
-    cost_of, gradient_of = transcription.cost_function, transcription.gradient_function
 
     def cost(x: np.ndarray) -> float:
-        return float(np.array(cost_of(x.ravel(), parameters)).sum())
+        return float(np.array(transcription.cost_function(x.ravel(), parameters)).sum())
 
     def gradient(x: np.ndarray) -> np.ndarray:
-        return np.array(gradient_of(x.ravel(), parameters)).reshape(x.shape)
+        return np.array(transcription.gradient_function(x.ravel(), parameters)).reshape(x.shape)
+
+    def blocks(x: np.ndarray, exact: bool) -> list[np.ndarray]:
+        outputs = transcription.block_functions[exact](x.ravel(), parameters)
+        return [np.array(block) for block in (outputs if isinstance(outputs, (tuple, list)) else [outputs])]
 
     x = np.clip(start, lower, upper)
     now, slope = cost(x), gradient(x)
     damping, exact, converged, iteration = 1e-4, False, False, 0
-    for iteration in range(1, max_iterations + 1):
-        held = ((x <= lower) & (slope > 0)) | ((x >= upper) & (slope < 0))
-        if np.abs(np.where(held, 0, slope)).max() <= tolerance * (1 + now / len(x)):
-            converged, iteration = True, iteration - 1
-            break
-        blocks = transcription.block_functions[exact](x.ravel(), parameters)
-        blocks = [np.array(block) for block in (blocks if isinstance(blocks, (tuple, list)) else [blocks])]
-        matrix = banded.assemble(blocks, ~held)
-        diagonal = np.where(held.ravel(), 0, np.abs(matrix[-1]) + 1e-9)
-        accepted = False
-        for _attempt in range(12):
-            damped = matrix.copy()
-            damped[-1] += damping * diagonal
+    while not (converged := is_optimal(x, slope, now, limits)) and iteration < limits.iterations:
+        iteration += 1
+        curvature, accepted = blocks(x, exact), False
+        for attempt in range(ATTEMPTS):
             try:
-                step = solveh_banded(
-                    damped, np.where(held, 0, -slope).ravel(), overwrite_ab=True, check_finite=False
-                )
-            except LinAlgError:
+                step = banded.step(curvature, slope, damping, (lower - x, upper - x))
+            except LinAlgError:  # not convex: more damping
                 damping = max(10 * damping, 1e-4)
                 continue
-            moved = np.clip(x + np.clip(step.reshape(x.shape), -LONGEST_STEP, LONGEST_STEP), lower, upper)
+            moved = np.clip(x + np.clip(step, -LONGEST_STEP, LONGEST_STEP), lower, upper)
             then = cost(moved)
-            if then <= now:
+            if then <= now * (1 + ROUNDING):
                 accepted = True
                 break
             damping = max(8 * damping, 1e-4)
-        if not accepted:
-            if not exact:
-                exact, damping = True, 1e-4
-                continue
+        if not accepted and not exact:
             break
-        gain = now - then
-        damping = max(damping / 8, 1e-10) if _attempt == 0 else damping
-        x, now = moved, then
+        if not accepted:
+            exact, damping = False, 1e-2
+            continue
+        if attempt == 0:
+            damping = max(damping / 8, 1e-10)
+        gain, x, now = now - then, moved, then
         slope = gradient(x)
-        exact = gain < 0.1 * (now + 1e-9)
+        exact = gain < NEAR * now
         if on_iteration:
             on_iteration(iteration, now)
-        if gain < 1e-14 * (1 + now):
-            converged = True
+        if gain < limits.stall * now or np.abs(step).max() < 1e-12:
+            converged = is_optimal(x, slope, now, limits)
             break
     return NewtonResult(x, slope, now, iteration, converged)
+
+
+def is_optimal(x: np.ndarray, slope: np.ndarray, cost: float, limits: Limits) -> bool:
+    """Whether the projected gradient is within tolerance."""
+    outward = ((x <= limits.lower) & (slope > 0)) | ((x >= limits.upper) & (slope < 0))
+    largest = np.abs(np.where(outward, 0.0, slope)).max()
+    return bool(largest <= limits.tolerance * (1 + cost / len(x)))

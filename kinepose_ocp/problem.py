@@ -20,7 +20,7 @@ import xarray as xr
 
 from kinepose_ocp import newton
 from kinepose_ocp.anatomy import Anatomy, hidden_dofs
-from kinepose_ocp.chain import Chain
+from kinepose_ocp.chain import Chain, Vector
 from kinepose_ocp.dataset import SolveRecord, motion_dataset
 from kinepose_ocp.errors import DataError, KineposeError, ModelError, SolveError, possible
 from kinepose_ocp.guess import ROUTES, bridge_gaps, guess
@@ -39,7 +39,8 @@ from kinepose_ocp.terms import (
 from kinepose_ocp.transcription import Transcription
 
 FEWEST_KEYPOINTS = 3
-POLISH = 4  # Newton iterations that each start gets before their costs are compared
+POLISH = 20  # Newton iterations that each start gets at most before their costs are compared,
+STALL = 0.03  # and less when one gains less than this part of the cost
 RELAXATION = 0.1  # s; the velocity prior's standard deviation is this times the acceleration's
 
 
@@ -85,29 +86,64 @@ def build_problem(chain: Chain, keypoints: xr.Dataset, terms: Sequence[Term] | N
         When a term cannot work with the chain.
     """
     if not chain.free_dofs:
-        raise ModelError(f"chain '{chain.name}' has no free DOF: all are locked")
+        raise ModelError(f"chain '{chain.name}' has no free DOF: all are locked; unlock at least one")
     terms = default_terms(chain) if terms is None else list(terms)
     keypoints = for_chain(check_keypoints(keypoints), chain)
     seen = np.isfinite(keypoints.position).all("space") & (keypoints.confidence > 0)
     measured = [str(name) for name in keypoints.keypoint.values[seen.any("time").values]]
-    if len(measured) < FEWEST_KEYPOINTS:
-        raise DataError(
-            f"too few keypoints to pose chain '{chain.name}': {len(measured)} of its {len(chain.keypoints)} "
-            f"are measured ({', '.join(measured)}); at least {FEWEST_KEYPOINTS} are needed"
-        )
+    _check_measured(chain, measured, keypoints)
     for term in terms:
-        if isinstance(term, KeypointPosition) and not chain.root_translates:
-            raise ModelError(
-                f"chain '{chain.name}' cannot be put on keypoint positions: its root '{chain.root.name}' does not "
-                f"translate; use LinkDirection, or give the root translations"
-            )
-        if isinstance(term, LinkDirection) and not any(
-            link.start in measured and link.end in measured for link in chain.links
-        ):
-            raise DataError(f"no link of chain '{chain.name}' has both its keypoints measured")
+        _check_term(term, chain, measured)
     held = tuple(hidden_dofs(chain, measured))
     kernels = KernelSet(_with_held(chain, held), measured, terms)
     return Problem(chain, keypoints, tuple(terms), kernels, held)
+
+
+def _check_measured(chain: Chain, measured: Sequence[str], keypoints: xr.Dataset) -> None:
+    """Refuse too few keypoints; says which file, and which of its points the chain does not know."""
+    if len(measured) >= FEWEST_KEYPOINTS:
+        return
+    found = f"{len(measured)} of its {len(chain.keypoints)} are measured ({', '.join(measured)})"
+    ignored = keypoints.attrs.get("ignored_keypoints")
+    unknown = f"; the chain does not have {ignored}" if ignored else ""
+    raise DataError(
+        f"{keypoints.attrs.get('source_file', 'keypoints')}: too few keypoints to pose chain '{chain.name}': "
+        f"{found}; at least {FEWEST_KEYPOINTS} are needed{unknown}"
+    )
+
+
+def _check_term(term: Term, chain: Chain, measured: Sequence[str]) -> None:
+    """Refuse a term that cannot work with the chain."""
+    if isinstance(term, KeypointPosition) and not chain.root_translates:
+        raise ModelError(
+            f"chain '{chain.name}' cannot be put on keypoint positions: its root '{chain.root.name}' does "
+            "not translate; use LinkDirection, or give the root translations"
+        )
+    if not isinstance(term, LinkDirection):
+        return
+    links = [link for link in chain.links if link.start in measured and link.end in measured]
+    if not links:
+        known = ", ".join(f"{link.start}-{link.end}" for link in chain.links) or "none"
+        raise DataError(
+            f"no link of chain '{chain.name}' has both its keypoints measured; measured are "
+            f"{', '.join(measured)}; the links are {known}"
+        )
+    for link in links:
+        joint, offset = _place(chain, link.start)
+        if (joint, offset) == _place(chain, link.end):
+            raise ModelError(
+                f"chain '{chain.name}': link {link.start}-{link.end} has no direction: both keypoints are at "
+                f"the same place of joint '{joint}'; remove the link, or give one of them an offset"
+            )
+
+
+def _place(chain: Chain, keypoint: str) -> tuple[str, Vector]:
+    """Joint nearest to the root that a keypoint sits on, and where on it."""
+    joints = {joint.name: joint for joint in chain.joints}
+    joint, offset = joints[chain.keypoints[keypoint].joint], chain.keypoints[keypoint].offset
+    while joint.parent is not None and not any(offset) and not any(dof.translates for dof in joint.dofs):
+        joint, offset = joints[joint.parent], joint.offset
+    return joint.name, offset
 
 
 def _with_held(chain: Chain, held: Sequence[str]) -> Chain:
@@ -289,13 +325,10 @@ class Case:
 
     def best_start(self) -> np.ndarray:
         """Coordinates (T, n) of the start that costs least after a few Newton steps."""
+        limits = newton.Limits(*self.bounds, iterations=POLISH, stall=STALL)
         starts = [
             newton.minimise(
-                self.transcription,
-                self.parameters,
-                guess(self.anatomy, self.position, route),
-                self.bounds,
-                max_iterations=POLISH,
+                self.transcription, self.parameters, guess(self.anatomy, self.position, route), limits
             )
             for route in ROUTES
         ]

@@ -94,7 +94,8 @@ class NewtonSolver:
         on_iteration: Progress | None = None,
     ) -> Solution:
         """Solve from ``start`` (T, n) inside bounds (n,) [rad or m]."""
-        result = newton.minimise(self.transcription, parameters, start, bounds, on_iteration=on_iteration)
+        limits = newton.Limits(*bounds)
+        result = newton.minimise(self.transcription, parameters, start, limits, on_iteration)
         lower, upper = (np.broadcast_to(bound, start.shape) for bound in bounds)
         at_bound = (result.x <= lower) | (result.x >= upper)
         return Solution(

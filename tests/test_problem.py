@@ -50,7 +50,7 @@ def test_numbers_change_without_building_again(imvip22, short_motion, monkeypatc
     assert (bounded.bound_state.sel(dof="knee_right.y") == AT_UPPER).any()
     assert float(bounded.cost.sum()) > float(first.cost.sum())
     locked = problem.solve(chain=imvip22.with_locked({"neck.x": 5.0}))
-    assert locked.joint_angle.sel(dof="neck.x") == pytest.approx(5.0)
+    assert np.allclose(locked.joint_angle.sel(dof="neck.x"), 5.0)
     assert (locked.bound_state.sel(dof="neck.x") == LOCKED).all()
     longer = imvip22.with_lengths({"knee_right": 0.5})
     assert (
@@ -122,8 +122,9 @@ def test_turning_subject(imvip22):
     from kinepose_ocp.synthetic import true_motion
 
     truth = true_motion(imvip22, angles, rate=60)
-    motion = kp.build_problem(imvip22, measure(truth)).solve()
-    assert metrics.mpjas(motion, truth, "global", ["pelvis"]) < 1
+    terms = [kp.LinkDirection(), kp.AngularAcceleration()]
+    motion = kp.build_problem(imvip22, measure(truth), terms).solve()
+    assert metrics.mpjas(motion, truth, "global", ["pelvis"]) < 0.5
     turned = motion.joint_angle.sel(dof=["pelvis.z", "pelvis.x"]).values
     assert abs(np.diff(turned, axis=0)).max() < 90
 
