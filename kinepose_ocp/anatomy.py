@@ -86,7 +86,7 @@ class Anatomy:
         return self._arms[joint]
 
     def lever(self, joint: int, keypoint: int) -> float:
-        """Distance [m] of a keypoint from what a joint turns about: its axis, or its centre when it has several."""
+        """Distance [m] of a keypoint from what a joint turns about: its axis, or with several its centre."""
         arm, dofs = self.arms(joint)[keypoint], self.rotational(joint)
         if len(dofs) == 1:
             arm = np.cross(dofs[0].axis, arm)

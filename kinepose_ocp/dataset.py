@@ -170,7 +170,8 @@ def _link_error(chain: Chain, ds: xr.Dataset) -> np.ndarray:
         for name in ("keypoint_position", "keypoint_observed")
     )
     cross = np.linalg.norm(np.cross(model, seen), axis=2)
-    return np.degrees(np.arctan2(cross, (model * seen).sum(axis=2)))
+    angle = np.degrees(np.arctan2(cross, (model * seen).sum(axis=2)))
+    return np.where(np.linalg.norm(seen, axis=2) > 1e-6, angle, np.nan)
 
 
 def _add_bounds(ds: xr.Dataset, chain: Chain, record: SolveRecord) -> None:

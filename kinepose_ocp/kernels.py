@@ -79,13 +79,15 @@ class KernelSet:
         values = [geometry_values(chain)]
         if _axes_used(chain) != _axes_used(self.chain):
             raise ModelError(
-                f"chain '{chain.name}' has offsets along other axes than the problem was built with; build it again"
+                f"chain '{chain.name}' has offsets along other axes than the problem was built with; "
+                f"build it again"
             )
         for term, fields in zip(terms, self._fields, strict=True):
             now = _number_fields(term)
             if {name: len(v) for name, v in now.items()} != {name: len(v) for name, v in fields.items()}:
                 raise KineposeError(
-                    f"term {type(term).__name__} has other fields than the problem was built with; build it again"
+                    f"term {type(term).__name__} has other fields than the problem was built with; "
+                    f"build it again"
                 )
             values += list(now.values())
         return np.concatenate(values)
@@ -151,9 +153,7 @@ class _RawKernel:
             return ca.Function(f"{name}_{self.span}", inputs, outputs, {"cse": True})
 
         def nonzeros(matrix: ca.SX) -> list[ca.SX]:
-            projected = [
-                ca.project(_block(matrix, self.size, i, lag), patterns[lag]) for i, lag in blocks
-            ]
+            projected = [ca.project(_block(matrix, self.size, i, lag), patterns[lag]) for i, lag in blocks]
             return [block.nz[:] for block in projected]
 
         return Kernel(

@@ -122,17 +122,13 @@ def minimise(
     def gradient(x: np.ndarray) -> np.ndarray:
         return np.array(transcription.gradient_function(x.ravel(), parameters)).reshape(x.shape)
 
-    def blocks(x: np.ndarray, exact: bool) -> list[np.ndarray]:
-        outputs = transcription.block_functions[exact](x.ravel(), parameters)
-        return [np.array(block) for block in (outputs if isinstance(outputs, (tuple, list)) else [outputs])]
-
     x = np.clip(start, lower, upper)
     now, slope = cost(x), gradient(x)
     damping, exact, converged, iteration = 1e-4, False, False, 0
     while not (converged := is_optimal(x, slope, now, limits)) and iteration < limits.iterations:
         iteration += 1
-        curvature, accepted = blocks(x, exact), False
-        for attempt in range(ATTEMPTS):
+        curvature, accepted, first = transcription.block_list(x, parameters, exact), False, damping
+        for _ in range(ATTEMPTS):
             try:
                 step = banded.step(curvature, slope, damping, (lower - x, upper - x))
             except LinAlgError:  # not convex: more damping
@@ -149,7 +145,7 @@ def minimise(
         if not accepted:
             exact, damping = False, 1e-2
             continue
-        if attempt == 0:
+        if damping == first:
             damping = max(damping / 8, 1e-10)
         gain, x, now = now - then, moved, then
         slope = gradient(x)

@@ -177,9 +177,7 @@ def _of_dof(truth: xr.Dataset | None, name: str) -> xr.DataArray | None:
 
 
 # ---- stick figures -------------------------------------------------------------------------------
-def plot_key_frames(
-    motion: xr.Dataset, count: int = 6, ax: Axes | None = None
-) -> tuple[Figure, Axes]:
+def plot_key_frames(motion: xr.Dataset, count: int = 6, ax: Axes | None = None) -> tuple[Figure, Axes]:
     """Draw the body at ``count`` equally spaced times in a row, seen from its right front.
 
     The view is along a fixed direction of the chain's frame. Each figure is moved to its place in the

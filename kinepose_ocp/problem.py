@@ -200,7 +200,8 @@ class Problem:
         """
         if solver not in SOLVERS:
             raise KineposeError(f"no solver '{solver}'; {possible(solver, SOLVERS)}")
-        case = Case(self, _with_held(chain or self.chain, self.held), self._known(keypoints), tuple(terms or self.terms))
+        chain = _with_held(chain or self.chain, self.held)
+        case = Case(self, chain, self._known(keypoints), tuple(terms or self.terms))
         backend = self._solver(solver, case.frames)
         began = clock.perf_counter()
         first = case.best_start() if start is None else start
@@ -255,7 +256,8 @@ class Case:
             for name, dof in built.dofs.items()
         ):
             raise ModelError(
-                f"chain '{self.chain.name}' has other joints or free DOFs than the problem was built with; build it again"
+                f"chain '{self.chain.name}' has other joints or free DOFs than the problem was built with; "
+                f"build it again"
             )
         if [type(term) for term in self.terms] != [type(term) for term in self.problem.terms]:
             names = ", ".join(type(term).__name__ for term in self.problem.terms)

@@ -161,6 +161,11 @@ class Transcription:
         """(x, p) -> Hessian blocks by lag; True: exact, False: Gauss-Newton."""
         return {exact: ca.Function("blocks", [self.x, self.p], self.blocks(exact)) for exact in (True, False)}
 
+    def block_list(self, x: np.ndarray, parameters: np.ndarray, exact: bool) -> list[np.ndarray]:
+        """Non-zeros of the Hessian's blocks by lag, (nnz, T - lag), at coordinates (T, n)."""
+        outputs = self.block_functions[exact](x.ravel(), parameters)
+        return [np.array(block) for block in (outputs if isinstance(outputs, (tuple, list)) else [outputs])]
+
 
 def _padded(matrix: ca.MX, first: int, width: int) -> ca.MX:
     """Put a matrix at column ``first`` of a wider one of zeros."""

@@ -40,12 +40,21 @@ def main(folder: Path, frames: int | None = None) -> None:
 def report(truth, motions) -> None:
     """Print the angular errors of several solutions."""
     table = Table(title="Error against the truth: mean angle between true and found orientation [degree]")
-    for column in ("", "all joints", "lower limbs", "above a straight elbow or knee", "above a bent one", "ms a frame"):
+    for column in (
+        "",
+        "all joints",
+        "lower limbs",
+        "above a straight elbow or knee",
+        "above a bent one",
+        "ms a frame",
+    ):
         table.add_column(column, justify="left" if not column else "right")
     for name, motion in motions.items():
         error = metrics.summary(motion, truth)
         milliseconds = 1000 * float(motion.solve_seconds + motion.guess_seconds) / motion.sizes["time"]
-        values = [error[key] for key in ("mpjas_global", "mpjas_global_lower_limbs", "straight_error", "bent_error")]
+        values = [
+            error[key] for key in ("mpjas_global", "mpjas_global_lower_limbs", "straight_error", "bent_error")
+        ]
         table.add_row(name, *(f"{value:.2f}" for value in values), f"{milliseconds:.1f}")
     Console(width=120).print(table)
 

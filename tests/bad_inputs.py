@@ -387,11 +387,6 @@ FITTING = {
         "knee, ankle; the links are none",
         text("bad.yaml", STANDING.partition("links:")[0]),
     ),
-    "a link of no length": model(
-        "chain 'leg': link pelvis-hip has no direction: both keypoints are at the same place of "
-        "joint 'pelvis'; remove the link, or give one of them an offset",
-        text("bad.yaml", STANDING.replace("hip: {joint: hip}", "hip: {joint: pelvis}")),
-    ),
     "a joint of no length": model(
         "chain 'leg': link pelvis-hip has no direction: both keypoints are at the same place of "
         "joint 'pelvis'; remove the link, or give one of them an offset",
@@ -471,6 +466,10 @@ CHAINS = {
     ),
     "link to itself": model(
         "bad.yaml: links[3]: 'knee' is linked with itself", chain("[knee, ankle]", "[knee, knee]")
+    ),
+    "link of no length": model(
+        "bad.yaml: links[1]: 'pelvis' and 'hip' are at the same place: the link has no direction",
+        chain("hip: {joint: hip}", "hip: {joint: pelvis}"),
     ),
     "left-handed frame": model(
         "bad.yaml: frame: forward, left, up = x, -y, z is left-handed; turn one sign",

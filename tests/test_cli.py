@@ -73,7 +73,7 @@ def test_an_earlier_result_survives_a_refusal(name, folder, run):
     assert earlier.read_text() == "an earlier result"
 
 
-@pytest.mark.parametrize("name", ["no such file", "inverted rom", "all missing", "no command"])
+@pytest.mark.parametrize("name", ["no such file", "inverted rom", "all missing"])
 def test_a_process_says_the_same(name, folder):
     bad = BAD_INPUTS[name]
     bad.make(folder)

@@ -1,5 +1,7 @@
 """The banded Newton method against scipy's bounded optimiser and IPOPT."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -19,7 +21,9 @@ def case(imvip22, short_motion):
 
 def test_same_minimum_as_scipy(case):
     start = case.best_start()
-    found = newton.minimise(case.transcription, case.parameters, start, newton.Limits(*case.bounds, tolerance=1e-9))
+    found = newton.minimise(
+        case.transcription, case.parameters, start, newton.Limits(*case.bounds, tolerance=1e-9)
+    )
 
     def cost(x):
         return float(np.array(case.transcription.cost_function(x, case.parameters)).sum())
@@ -41,7 +45,9 @@ def test_same_minimum_as_scipy(case):
 
 
 def test_bounds_are_exact(case):
-    found = newton.minimise(case.transcription, case.parameters, case.best_start(), newton.Limits(*case.bounds))
+    found = newton.minimise(
+        case.transcription, case.parameters, case.best_start(), newton.Limits(*case.bounds)
+    )
     assert (found.x >= case.bounds[0]).all() and (found.x <= case.bounds[1]).all()
 
 
@@ -69,4 +75,4 @@ def test_cost_never_rises(case):
         newton.Limits(*case.bounds),
         on_iteration=lambda i, c: costs.append(c),
     )
-    assert all(after <= before for before, after in zip(costs, costs[1:], strict=False))
+    assert all(after <= before * (1 + 1e-12) for before, after in pairwise(costs))
