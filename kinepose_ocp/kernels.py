@@ -22,8 +22,17 @@ from kinepose_ocp.terms import Frame, Term
 
 
 @dataclass(frozen=True)
+class Block:
+    """A block of a window's Hessian: its first frame, its lag, and where it is not zero."""
+
+    first: int
+    lag: int
+    pattern: ca.Sparsity
+
+
+@dataclass(frozen=True)
 class Kernel:
-    """The terms of one span as CasADi functions of (window coordinates, window data, shared).
+    """The terms of one span as CasADi functions of (window coordinates, window data, steps, shared).
 
     ``cost`` gives one cost per term; ``gradient`` their sum's gradient; ``hessian`` and
     ``gauss_newton`` the non-zeros of the blocks in the order of ``blocks``.
@@ -36,7 +45,7 @@ class Kernel:
     gradient: ca.Function
     hessian: ca.Function
     gauss_newton: ca.Function
-    blocks: tuple[tuple[int, int], ...]  # (first frame in the window, lag)
+    blocks: tuple[Block, ...]
 
 
 class KernelSet:
@@ -59,15 +68,14 @@ class KernelSet:
         flat = [symbol for symbols in self._symbols for symbol in symbols.values()]
         self._shared = ca.vertcat(self._geometry.symbol, *flat)
         symbolic = [_with_symbols(term, s) for term, s in zip(terms, self._symbols, strict=True)]
-        raw = [
-            _RawKernel(self, span, [i for i, term in enumerate(terms) if term.span == span], symbolic)
+        self.kernels = tuple(
+            self._kernel(span, [i for i, term in enumerate(terms) if term.span == span], symbolic)
             for span in sorted({term.span for term in terms})
-        ]
-        self.lags = max(kernel.span for kernel in raw)
-        self.patterns = [
-            _union([p for kernel in raw for p in kernel.patterns(lag)], self.size) for lag in range(self.lags)
-        ]
-        self.kernels = tuple(kernel.finish(self.patterns) for kernel in raw)
+        )
+        self.patterns = []  # of each lag
+        for lag in range(max(kernel.span for kernel in self.kernels)):
+            blocks = [block for kernel in self.kernels for block in kernel.blocks if block.lag == lag]
+            self.patterns.append(sum((block.pattern for block in blocks), ca.Sparsity(self.size, self.size)))
 
     @property
     def shared_size(self) -> int:
@@ -92,6 +100,49 @@ class KernelSet:
             values += list(now.values())
         return np.concatenate(values)
 
+    def _kernel(self, span: int, places: list[int], terms: Sequence[Term]) -> Kernel:
+        """Make the functions of the terms of one span. See :mod:`lifting` for the derivatives."""
+        q = ca.SX.sym("q", self.size * span)
+        data = ca.SX.sym("data", self.data_size * span)
+        step = ca.SX.sym("step", max(span - 1, 1))
+        steps = [*ca.vertsplit(step), ca.SX(ca.DM.nan())]
+        windows = zip(ca.vertsplit(q, self.size), ca.vertsplit(data, self.data_size), steps, strict=False)
+        lift = Lift(self.chain, self.measured, [self.frame(*window) for window in windows])
+        residuals = [ca.densify(ca.SX(terms[i].residual(*lift.frames))) for i in places]
+        own_costs = [getattr(terms[i], "cost", None) for i in places]
+        lifted = ca.vertcat(
+            *[
+                ca.sumsqr(residual) / 2 if cost is None else cost(*lift.frames)
+                for residual, cost in zip(residuals, own_costs, strict=True)
+            ]
+        )
+        costs = lift.lower(lifted)
+        gradient, exact = lift.derivatives(q, ca.sum1(lifted))
+        gauss_newton = lift.gauss_newton(q, ca.vertcat(*residuals))
+        blocks = []
+        for first, lag in ((i, k) for k in range(span) for i in range(span - k)):
+            parts = [_block(matrix, self.size, first, lag) for matrix in (exact, gauss_newton)]
+            pattern = parts[0].sparsity() + parts[1].sparsity()
+            if pattern.nnz():
+                blocks.append(Block(first, lag, pattern))
+
+        def function(name: str, outputs: list[ca.SX]) -> ca.Function:
+            return ca.Function(f"{name}_{span}", [q, data, step, self._shared], outputs, {"cse": True})
+
+        def nonzeros(matrix: ca.SX) -> list[ca.SX]:
+            return [ca.project(_block(matrix, self.size, b.first, b.lag), b.pattern).nz[:] for b in blocks]
+
+        return Kernel(
+            span=span,
+            terms=tuple(places),
+            uses_data=ca.depends_on(costs, data),
+            cost=function("cost", [costs]),
+            gradient=function("gradient", [costs, ca.densify(gradient)]),
+            hessian=function("hessian", nonzeros(exact)),
+            gauss_newton=function("gauss_newton", nonzeros(gauss_newton)),
+            blocks=tuple(blocks),
+        )
+
     def frame(self, coordinates: ca.SX, data: ca.SX, step: ca.SX) -> Frame:
         """Make the symbolic frame that a term sees."""
         parts = dict(zip(self.chain.free_dofs, ca.vertsplit(coordinates), strict=True))
@@ -109,65 +160,6 @@ class KernelSet:
         )
 
 
-class _RawKernel:
-    """A kernel whose Hessian blocks have not been brought to the common patterns yet. See :mod:`lifting`."""
-
-    def __init__(self, owner: KernelSet, span: int, places: list[int], terms: Sequence[Term]):
-        self.span, self.places, self.size = span, places, owner.size
-        self.q = ca.SX.sym("q", owner.size * span)
-        self.data = ca.SX.sym("data", owner.data_size * span)
-        self.step = ca.SX.sym("step", max(span - 1, 1))
-        self.shared = owner._shared
-        steps = [*ca.vertsplit(self.step), ca.SX(ca.DM.nan())]
-        windows = zip(
-            ca.vertsplit(self.q, owner.size), ca.vertsplit(self.data, owner.data_size), steps, strict=False
-        )
-        lift = Lift(owner.chain, owner.measured, [owner.frame(*window) for window in windows])
-        residuals = [ca.densify(ca.SX(terms[i].residual(*lift.frames))) for i in places]
-        half_squares = [getattr(terms[i], "cost", None) for i in places]
-        costs = ca.vertcat(
-            *[
-                ca.sumsqr(residual) / 2 if cost is None else cost(*lift.frames)
-                for residual, cost in zip(residuals, half_squares, strict=True)
-            ]
-        )
-        self.costs = lift.lower(costs)
-        self.uses_data = ca.depends_on(self.costs, self.data)
-        self.gradient, self.exact = lift.derivatives(self.q, ca.sum1(costs))
-        self.gauss_newton = lift.gauss_newton(self.q, ca.vertcat(*residuals))
-
-    def patterns(self, lag: int) -> list[ca.Sparsity]:
-        """Sparsity of the blocks of one lag, exact and Gauss-Newton."""
-        return [
-            _block(matrix, self.size, i, lag).sparsity()
-            for i in range(self.span - lag)
-            for matrix in (self.exact, self.gauss_newton)
-        ]
-
-    def finish(self, patterns: list[ca.Sparsity]) -> Kernel:
-        """Make the functions, with the blocks' non-zeros in the common patterns."""
-        inputs = [self.q, self.data, self.step, self.shared]
-        blocks = tuple((i, lag) for lag in range(self.span) for i in range(self.span - lag))
-
-        def function(name: str, outputs: list[ca.SX]) -> ca.Function:
-            return ca.Function(f"{name}_{self.span}", inputs, outputs, {"cse": True})
-
-        def nonzeros(matrix: ca.SX) -> list[ca.SX]:
-            projected = [ca.project(_block(matrix, self.size, i, lag), patterns[lag]) for i, lag in blocks]
-            return [block.nz[:] for block in projected]
-
-        return Kernel(
-            self.span,
-            tuple(self.places),
-            self.uses_data,
-            function("cost", [self.costs]),
-            function("gradient", [self.costs, ca.densify(self.gradient)]),
-            function("hessian", nonzeros(self.exact)),
-            function("gauss_newton", nonzeros(self.gauss_newton)),
-            blocks,
-        )
-
-
 def _axes_used(chain: Chain) -> list[tuple[bool, ...]]:
     """Which components of the offsets are not zero: the structure of the geometry."""
     offsets = [joint.offset for joint in chain.joints] + [site.offset for site in chain.keypoints.values()]
@@ -180,13 +172,6 @@ def _block(matrix: ca.SX, size: int, first: int, lag: int) -> ca.SX:
     columns = slice((first + lag) * size, (first + lag + 1) * size)
     block = ca.sparsify(matrix[rows, columns])
     return ca.triu(block) if lag == 0 else block
-
-
-def _union(patterns: list[ca.Sparsity], size: int) -> ca.Sparsity:
-    union = ca.Sparsity(size, size)
-    for pattern in patterns:
-        union = union + pattern
-    return union
 
 
 def _number_fields(term: Any) -> dict[str, np.ndarray]:

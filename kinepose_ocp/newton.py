@@ -65,13 +65,13 @@ class BandedHessian:
 
     def assemble(self, blocks: list[np.ndarray], free: np.ndarray) -> np.ndarray:
         """Banded matrix of the free coordinates (T, n); held ones get an identity row and column."""
-        banded = np.zeros((self.width + 1, self.frames, self.size))
+        banded = np.zeros((self.frames, self.size, self.width + 1))  # as LAPACK wants it, transposed
         for lag, (values, (rows, columns)) in enumerate(zip(blocks, self.entries, strict=True)):
             last = self.frames - lag
             kept = values * free[:last, rows].T * free[lag:, columns].T
-            banded[self.width - (lag * self.size + columns - rows), lag:, columns] = kept
-        banded[self.width] += ~free
-        return banded.reshape(self.width + 1, -1)
+            banded[lag:, columns, self.width - (lag * self.size + columns - rows)] = kept.T
+        banded[:, :, self.width] += ~free
+        return banded.reshape(-1, self.width + 1).T
 
     def step(
         self, blocks: list[np.ndarray], slope: np.ndarray, damping: float, room: tuple[np.ndarray, np.ndarray]

@@ -92,12 +92,16 @@ class Transcription:
 
     def blocks(self, exact: bool) -> list[ca.MX]:
         """Non-zeros of the Hessian's blocks by lag: (nnz, T - lag), column t couples t with t + lag."""
-        lags = [ca.MX.zeros(p.nnz(), self.frames - k) for k, p in enumerate(self.patterns)]
+        parts: list[list[tuple[ca.Sparsity, ca.MX]]] = [[] for _ in self.patterns]
         for kernel in self._active:
             outputs = self._mapped(kernel, kernel.hessian if exact else kernel.gauss_newton)
-            for (first, lag), output in zip(kernel.blocks, outputs, strict=True):
-                lags[lag] += _padded(output, first, self.frames - lag)
-        return lags
+            for block, output in zip(kernel.blocks, outputs, strict=True):
+                padded = _padded(output, block.first, self.frames - block.lag)
+                parts[block.lag].append((block.pattern, padded))
+        return [
+            _gathered(pattern, of_lag, self.frames - lag)
+            for lag, (pattern, of_lag) in enumerate(zip(self.patterns, parts, strict=True))
+        ]
 
     @property
     def patterns(self) -> list[ca.Sparsity]:
@@ -161,6 +165,11 @@ class Transcription:
         """(x, p) -> Hessian blocks by lag; True: exact, False: Gauss-Newton."""
         return {exact: ca.Function("blocks", [self.x, self.p], self.blocks(exact)) for exact in (True, False)}
 
+    def release(self) -> None:
+        """Give back the working memory of the numeric functions; they are made again when needed."""
+        for name in ("cost_function", "gradient_function", "block_functions"):
+            self.__dict__.pop(name, None)
+
     def block_list(self, x: np.ndarray, parameters: np.ndarray, exact: bool) -> list[np.ndarray]:
         """Non-zeros of the Hessian's blocks by lag, (nnz, T - lag), at coordinates (T, n)."""
         outputs = self.block_functions[exact](x.ravel(), parameters)
@@ -176,3 +185,18 @@ def _padded(matrix: ca.MX, first: int, width: int) -> ca.MX:
     if width - first - columns:
         parts.append(ca.MX.zeros(rows, width - first - columns))
     return ca.horzcat(*parts)
+
+
+def _gathered(pattern: ca.Sparsity, parts: list[tuple[ca.Sparsity, ca.MX]], width: int) -> ca.MX:
+    """Sum of blocks (nnz of their own, width) as non-zeros of one common pattern (nnz, width)."""
+    if not parts:
+        return ca.MX.zeros(pattern.nnz(), width)
+    column = ca.SX.sym("column", sum(own.nnz() for own, _ in parts))
+    total, used = ca.SX.zeros(pattern.nnz()), 0
+    for own, _ in parts:
+        rows, columns = (np.array(part, dtype=int) for part in own.get_triplet())
+        places = pattern.get_nz((rows + columns * pattern.size1()).tolist())
+        total[places] += column[used : used + len(places)]
+        used += len(places)
+    gather = ca.Function("gather", [column], [total])
+    return gather.map(width)(ca.vertcat(*[part for _, part in parts]))
