@@ -139,7 +139,7 @@ def _dense(kernels, kernel, outputs) -> np.ndarray:
     outputs = outputs if isinstance(outputs, (tuple, list)) else [outputs]
     size = kernels.size
     upper = np.zeros((size * kernel.span, size * kernel.span))
-    for (first, lag), output in zip(kernel.blocks, outputs, strict=True):
-        rows, columns = (np.array(part, dtype=int) for part in kernels.patterns[lag].get_triplet())
-        upper[first * size + rows, (first + lag) * size + columns] = np.array(output).ravel()
+    for block, output in zip(kernel.blocks, outputs, strict=True):
+        rows, columns = (np.array(part, dtype=int) for part in block.pattern.get_triplet())
+        upper[block.first * size + rows, (block.first + block.lag) * size + columns] = np.array(output).ravel()
     return upper + np.triu(upper, 1).T
