@@ -6,6 +6,7 @@ from kinepose_ocp.errors import DataError, KineposeError, ModelError, SolveError
 from kinepose_ocp.io import read_keypoints, read_motion, write
 from kinepose_ocp.keypoints import make_keypoints
 from kinepose_ocp.problem import Problem, build_problem, default_terms
+from kinepose_ocp.solve_motion import solve_motion
 from kinepose_ocp.terms import (
     AngularAcceleration,
     AngularVelocity,
@@ -36,5 +37,6 @@ __all__ = [
     "make_keypoints",
     "read_keypoints",
     "read_motion",
+    "solve_motion",
     "write",
 ]

@@ -169,6 +169,18 @@ class Chain:
             changes[name] = replace(dof, locked=True, rest=inside)
         return self._with_dofs(changes)
 
+    def with_moving_root(self) -> Chain:
+        """Return a copy whose root translates freely, before its rotations."""
+        if self.root_translates:
+            return self
+        names = [f"translation_{axis}" for axis in "xyz"]
+        units: list[Vector] = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]
+        free = tuple(Dof(name, axis, translates=True) for name, axis in zip(names, units, strict=True))
+        joints = tuple(
+            replace(joint, dofs=free + joint.dofs) if joint.parent is None else joint for joint in self.joints
+        )
+        return replace(self, joints=joints)
+
     def with_unlocked(self, *names: str) -> Chain:
         """Return a copy in which the named DOFs are free."""
         return self._with_dofs({name: replace(self.dof(name), locked=False) for name in names})

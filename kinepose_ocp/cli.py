@@ -19,20 +19,20 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import kinepose_ocp as kp
-from kinepose_ocp import frame_by_frame, plotting
+from kinepose_ocp import cases, evaluate, evaluation_report, plotting
 from kinepose_ocp.chain import Dof
 from kinepose_ocp.chain_file import shipped_chains
 from kinepose_ocp.dataset import AT_LOWER, AT_UPPER
 from kinepose_ocp.errors import KineposeError, SolveError
+from kinepose_ocp.handedness import seems_mirrored
 from kinepose_ocp.io import WRITERS
 from kinepose_ocp.io.atomic import check_place
 from kinepose_ocp.keypoints import check_size
 from kinepose_ocp.layouts import shipped_layouts
-from kinepose_ocp.lengths import with_estimated_lengths
+from kinepose_ocp.solve_motion import AUTOMATIC, solve_motion
 
-UNUSABLE, NOT_CONVERGED, INTERRUPTED = 2, 3, 130
+LIMIT_MISSED, UNUSABLE, NOT_CONVERGED, INTERRUPTED = 1, 2, 3, 130
 INTERRUPTION = "interrupted; nothing was written"
-SMOOTHNESS = 2000.0  # degree s-2
 
 app = typer.Typer(
     name="kinepose-ocp",
@@ -88,9 +88,12 @@ def solve(
     rate: Annotated[float | None, typer.Option(help="Sampling rate [Hz], where the file has none")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Result, NetCDF")] = Path("motion.nc"),
     smoothness: Annotated[
-        float,
-        typer.Option(help="Standard deviation of joint accelerations [degree/s2]; velocities: 0.1 s of it"),
-    ] = SMOOTHNESS,
+        str,
+        typer.Option(
+            help="auto: noise and liveliness chosen from the data; or a number: standard deviation of joint "
+            "accelerations [degree/s2], of velocities 0.1 s of it"
+        ),
+    ] = AUTOMATIC,
     solver: Annotated[Solver, typer.Option(help="Solver of the program")] = Solver.ipopt,
     mode: Annotated[
         Mode, typer.Option(help="The whole motion as one program, or frame by frame for comparison")
@@ -100,21 +103,17 @@ def solve(
     ] = Lengths.estimate,
 ) -> None:
     """Solve a motion: keypoints in, joint angles and orientations out."""
-    if not (np.isfinite(smoothness) and smoothness > 0):
-        raise KineposeError(f"--smoothness must be a positive number [degree/s2], got {smoothness:g}")
+    strength = _smoothness(smoothness)
     _check_output(output, (".nc",), keypoints)
     chain = kp.load_chain(model)
     points = kp.read_keypoints(keypoints, layout=layout, chain=chain, rate=rate)
     check_size(points, chain, str(keypoints))
+    method = f"frame:{solver}" if mode is Mode.frame else str(solver)
     try:
         with _ends_at_once(), _progress(f"solving {points.sizes['time']} frames") as tick:
-            if lengths is Lengths.estimate:
-                chain = with_estimated_lengths(chain, points)
-            terms = kp.default_terms(chain, np.radians(smoothness))
-            if mode is Mode.frame:
-                motion = frame_by_frame.solve_frames(chain, points, terms, str(solver), tick)
-            else:
-                motion = kp.build_problem(chain, points, terms).solve(solver=str(solver), on_iteration=tick)
+            motion = solve_motion(
+                chain, points, lengths=str(lengths), smoothness=strength, solver=method, on_iteration=tick
+            )
     except SolveError as error:
         if error.motion is None:
             raise
@@ -123,6 +122,8 @@ def solve(
     kp.write(motion, output)
     if ignored := points.attrs.get("ignored_keypoints"):
         _note(f"points that chain '{chain.name}' does not have are ignored: {ignored}")
+    if seems_mirrored(chain, points):
+        _note("the points look like a mirror image: left and right swapped, or axes that are left-handed")
     _summarise(motion, output)
 
 
@@ -166,6 +167,35 @@ def convert(
     """Convert keypoints from one format to another, by file ending."""
     _check_output(target, tuple(WRITERS))
     kp.write(kp.read_keypoints(source, layout=layout, rate=rate), target)
+
+
+@app.command("evaluate")
+def evaluate_cases(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of report, table and figures")
+    ] = Path("out/evaluation"),
+    quick: Annotated[bool, typer.Option("--quick", help="A few small cases: less than 40 s")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of measured clips (.npz, schema kinepose-mocap-1) to add")
+    ] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Add SLSQP frame by frame, as published, on straight limbs")
+    ] = False,
+    names: Annotated[
+        list[str] | None, typer.Option("--cases", help="Name of a case; give it again, or a,b, for more")
+    ] = None,
+) -> None:
+    """Evaluate accuracy on boundary cases; exit status 1 when a stated limit is missed."""
+    check_place(output / "report.html")
+    chosen = [name for given in names or () for name in given.split(",")] or (cases.QUICK if quick else ())
+    with Console(stderr=True).status("evaluating") as status:
+        result = evaluate.evaluate(
+            chosen, data=data, baseline=baseline, on_row=lambda row: status.update(f"evaluated {row.case}")
+        )
+    evaluation_report.write_report(result, output, " ".join(["kinepose-ocp", *sys.argv[1:]]))
+    print(f"{evaluation_report.summary_line(result)}\nwritten: {output}/report.html, table.md, evaluation.nc")
+    if evaluate.missed(result):
+        raise typer.Exit(LIMIT_MISSED)
 
 
 @models.command("list")
@@ -250,6 +280,17 @@ def _progress(title: str) -> Iterator[Callable[[int, float], None] | None]:
         yield tick
 
 
+def _smoothness(given: str) -> float | str:
+    """Read ``auto`` or a positive number."""
+    try:
+        number = float(given)
+    except ValueError:
+        number = np.nan
+    if given == AUTOMATIC or 0 < number < np.inf:
+        return AUTOMATIC if given == AUTOMATIC else number
+    raise KineposeError(f"--smoothness must be 'auto' or a positive number [degree/s2], got {given}")
+
+
 def _summarise(motion: xr.Dataset, output: Path) -> None:
     reached = motion.bound_state.isin([AT_LOWER, AT_UPPER]).any("time")
     table = Table(show_header=False, box=None)
@@ -257,6 +298,8 @@ def _summarise(motion: xr.Dataset, output: Path) -> None:
     seconds = float(motion.guess_seconds + motion.solve_seconds)
     table.add_row("frames", f"{frames}")
     table.add_row("mean link error", f"{float(motion.link_error.mean()):.2f} degree")
+    if "keypoint_noise" in motion:
+        table.add_row("noise of the points", f"{float(motion.keypoint_noise):.1f} mm")
     table.add_row("ROM limits reached", f"{int(reached.sum())} of {motion.sizes['dof']} DOFs")
     table.add_row("iterations", f"{int(motion.solver_iterations)}")
     table.add_row("time", f"{seconds:.2f} s, {1000 * seconds / frames:.1f} ms a frame")
@@ -265,7 +308,7 @@ def _summarise(motion: xr.Dataset, output: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 unusable input, 3 not converged, 130 interrupted."""
+    """Run the command line; exit: 0 done, 1 limit missed, 2 unusable input, 3 not converged, 130 stopped."""
     command = typer.main.get_command(app)
     try:
         status = command.main(arguments, prog_name="kinepose-ocp", standalone_mode=False)

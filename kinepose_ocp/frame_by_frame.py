@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from kinepose_ocp.case import Case
 from kinepose_ocp.chain import Chain
 from kinepose_ocp.dataset import SolveRecord, motion_dataset
 from kinepose_ocp.errors import KineposeError, SolveError
 from kinepose_ocp.guess import ROUTES, guess
-from kinepose_ocp.problem import Case, build_problem, default_terms
+from kinepose_ocp.problem import build_problem, default_terms
 from kinepose_ocp.solvers import SOLVERS, Progress, Solution
 from kinepose_ocp.terms import Term
 
@@ -35,7 +36,7 @@ def solve_frames(
     problem = build_problem(chain, keypoints, terms)
     whole = Case(problem, problem.kernels.chain, problem.keypoints, tuple(terms))
     program = problem.transcription(1)
-    single = SOLVERS[solver](program, solver)
+    single = SOLVERS[solver](program)
     began = clock.perf_counter()
     frames: list[Solution] = []
     start = guess(whole.anatomy, whole.position, ROUTES[0])[:1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import casadi as ca
@@ -99,6 +100,14 @@ class KernelSet:
                 )
             values += list(now.values())
         return np.concatenate(values)
+
+    @cached_property
+    def points(self) -> ca.Function:
+        """(coordinates of a frame, shared) -> measured keypoints [m], (3 K,)."""
+        q = ca.SX.sym("q", self.size)
+        frame = self.frame(q, ca.SX.zeros(self.data_size), ca.SX(0))
+        positions = [frame.pose.keypoint_position[name] for name in self.measured]
+        return ca.Function("points", [q, self._shared], [ca.densify(ca.vertcat(*positions))])
 
     def _kernel(self, span: int, places: list[int], terms: Sequence[Term]) -> Kernel:
         """Make the functions of the terms of one span. See :mod:`lifting` for the derivatives."""

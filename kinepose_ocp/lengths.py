@@ -20,8 +20,12 @@ from kinepose_ocp.chain import Chain
 
 RIGID = 0.35  # rad; two keypoints with less motion in between keep their distance
 SPREAD = 0.3  # standard deviation of a segment's log-length about the body's
-DISTANCE_SPREAD = 0.02  # standard deviation of a log-distance; beyond it the loss is linear
+DISTANCE_SPREAD = (
+    0.003  # standard deviation of the log-distance of a rigid pair; beyond it the loss is linear
+)
+PLAY_SPREAD = 0.1  # and what a radian of play adds to it
 SHORTEST = 0.02  # m; keypoints closer than this say nothing about lengths
+UNEVEN = 1.002  # ratio of left to right above which the chain means them to differ
 MIRROR = 0.03  # m; two segments this close to each other's mirror image are a left-right pair
 
 
@@ -53,14 +57,14 @@ def with_estimated_lengths(chain: Chain, keypoints: xr.Dataset, symmetric: bool 
         (seen.confidence.transpose("time", "keypoint").values > 0)[..., None], position, np.nan
     )
     segments = _segments(anatomy, names)
-    paths, measured = _distances(anatomy, position, segments)
+    paths, measured, spread = _distances(anatomy, position, segments)
     if not len(paths):
         return chain
     groups = _groups(chain, segments) if symmetric else np.arange(len(segments))
     rest = np.array([segment.rest for segment in segments])
     own = np.linalg.norm(rest, axis=1)
     mean = np.bincount(groups, own)[groups] / np.bincount(groups)[groups]  # left and right start alike
-    scale = _fit(rest * (mean / own)[:, None], paths, measured, groups)
+    scale = _fit(rest * (mean / own)[:, None], paths, measured, spread, groups)
     lengths: dict[bool, dict[str, float]] = {True: {}, False: {}}
     for segment, length in zip(segments, scale * mean, strict=True):
         lengths[segment.is_joint][segment.name] = float(length)
@@ -86,22 +90,24 @@ def _segments(anatomy: Anatomy, names: Sequence[str]) -> list[_Segment]:
 
 def _distances(
     anatomy: Anatomy, position: np.ndarray, segments: list[_Segment]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Signed segments (D, S) on the path of every rigid pair, and the pair's measured distance (D,) [m]."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Signed segments (D, S) on the path of every rigid pair, measured distance (D,) [m], spread (D,)."""
     place = {(segment.name, segment.is_joint): i for i, segment in enumerate(segments)}
     routes = [_route(anatomy, k, place) for k in range(len(anatomy.measured))]
-    paths, measured = [], []
+    paths, measured, spread = [], [], []
     for a, b in combinations(range(len(anatomy.measured)), 2):
         path = routes[b] - routes[a]
         rest = np.linalg.norm(anatomy.points_at_rest[a] - anatomy.points_at_rest[b])
-        if rest < SHORTEST or not path.any() or _play(anatomy, a, b) > RIGID:
+        play = _play(anatomy, a, b)
+        if rest < SHORTEST or not path.any() or play > RIGID:
             continue
         distance = np.linalg.norm(position[:, a] - position[:, b], axis=1)
         distance = distance[np.isfinite(distance)]
         if len(distance) and np.median(distance) > SHORTEST / 2:
             paths.append(path)
             measured.append(float(np.median(distance)))
-    return np.array(paths), np.array(measured)
+            spread.append(np.hypot(DISTANCE_SPREAD, PLAY_SPREAD * play))
+    return np.array(paths), np.array(measured), np.array(spread)
 
 
 def _route(anatomy: Anatomy, keypoint: int, place: dict[tuple[str, bool], int]) -> np.ndarray:
@@ -144,13 +150,16 @@ def _groups(chain: Chain, segments: list[_Segment]) -> np.ndarray:
                 apart = np.linalg.norm(first.end * flip - second.end) + np.linalg.norm(
                     first.rest * flip - second.rest
                 )
-                if apart < MIRROR:
+                lengths = np.linalg.norm([first.rest, second.rest], axis=1)
+                if apart < MIRROR and lengths.max() < UNEVEN * lengths.min():
                     groups[i] = j
                     break
     return groups
 
 
-def _fit(rest: np.ndarray, paths: np.ndarray, measured: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def _fit(
+    rest: np.ndarray, paths: np.ndarray, measured: np.ndarray, spread: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
     """Scale of every segment [1] that explains the measured distances best: the body's, and its own."""
     unique, index = np.unique(groups, return_inverse=True)
     at_rest = np.linalg.norm(paths @ rest, axis=1)
@@ -159,7 +168,7 @@ def _fit(rest: np.ndarray, paths: np.ndarray, measured: np.ndarray, groups: np.n
     def residual(own: np.ndarray) -> np.ndarray:
         scale = np.exp(body + own[index])
         model = np.linalg.norm(paths @ (rest * scale[:, None]), axis=1)
-        error = np.log(np.maximum(model, 1e-9) / measured) / DISTANCE_SPREAD
+        error = np.log(np.maximum(model, 1e-9) / measured) / spread
         robust = error * np.sqrt(2 / (1 + np.sqrt(1 + error**2)))  # linear beyond one
         return np.concatenate([robust, own / SPREAD])
 

@@ -22,6 +22,7 @@ LONGEST_STEP = 1.0  # rad or m, of one coordinate in one iteration
 ACTIVE_SET_ROUNDS = 5
 ATTEMPTS = 12  # dampings tried in one iteration
 NEAR = 0.1  # relative gain of an iteration below which the exact Hessian is used
+SLIGHT = 1e-9  # damping, relative to the diagonal, that first follows none
 ROUNDING = 1e-13  # relative rounding error of a cost
 
 
@@ -132,21 +133,21 @@ def minimise(
             try:
                 step = banded.step(curvature, slope, damping, (lower - x, upper - x))
             except LinAlgError:  # not convex: more damping
-                damping = max(10 * damping, 1e-4)
+                damping = max(10 * damping, SLIGHT)
                 continue
             moved = np.clip(x + np.clip(step, -LONGEST_STEP, LONGEST_STEP), lower, upper)
             then = cost(moved)
             if then <= now * (1 + ROUNDING):
                 accepted = True
                 break
-            damping = max(8 * damping, 1e-4)
+            damping = max(8 * damping, SLIGHT)
         if not accepted and not exact:
             break
         if not accepted:
             exact, damping = False, 1e-2
             continue
         if damping == first:
-            damping = max(damping / 8, 1e-10)
+            damping = max(damping / 8, 1e-3 * SLIGHT)
         gain, x, now = now - then, moved, then
         slope = gradient(x)
         exact = gain < NEAR * now

@@ -12,18 +12,16 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from kinepose_ocp import newton
-from kinepose_ocp.anatomy import Anatomy, hidden_dofs
+from kinepose_ocp.anatomy import hidden_dofs
+from kinepose_ocp.case import Case
 from kinepose_ocp.chain import Chain, Vector
 from kinepose_ocp.dataset import SolveRecord, motion_dataset
 from kinepose_ocp.errors import DataError, KineposeError, ModelError, SolveError, possible
-from kinepose_ocp.guess import ROUTES, bridge_gaps, guess
 from kinepose_ocp.kernels import KernelSet
 from kinepose_ocp.keypoints import check_keypoints, for_chain
 from kinepose_ocp.solvers import SOLVERS, Progress
@@ -39,8 +37,6 @@ from kinepose_ocp.terms import (
 from kinepose_ocp.transcription import Transcription
 
 FEWEST_KEYPOINTS = 3
-POLISH = 20  # Newton iterations that each start gets at most before their costs are compared,
-STALL = 0.03  # and less when one gains less than this part of the cost
 RELAXATION = 0.1  # s; the velocity prior's standard deviation is this times the acceleration's
 
 
@@ -85,8 +81,7 @@ def build_problem(chain: Chain, keypoints: xr.Dataset, terms: Sequence[Term] | N
     ModelError
         When a term cannot work with the chain.
     """
-    if not chain.free_dofs:
-        raise ModelError(f"chain '{chain.name}' has no free DOF: all are locked; unlock at least one")
+    check_free(chain)
     terms = default_terms(chain) if terms is None else list(terms)
     keypoints = for_chain(check_keypoints(keypoints), chain)
     seen = np.isfinite(keypoints.position).all("space") & (keypoints.confidence > 0)
@@ -95,7 +90,7 @@ def build_problem(chain: Chain, keypoints: xr.Dataset, terms: Sequence[Term] | N
     for term in terms:
         _check_term(term, chain, measured)
     held = tuple(hidden_dofs(chain, measured))
-    kernels = KernelSet(_with_held(chain, held), measured, terms)
+    kernels = KernelSet(with_held(chain, held), measured, terms)
     return Problem(chain, keypoints, tuple(terms), kernels, held)
 
 
@@ -146,10 +141,16 @@ def _place(chain: Chain, keypoint: str) -> tuple[str, Vector]:
     return joint.name, offset
 
 
-def _with_held(chain: Chain, held: Sequence[str]) -> Chain:
+def with_held(chain: Chain, held: Sequence[str]) -> Chain:
     """Lock DOFs that the data cannot show where they are nearest to zero."""
     rest = {name: min(max(0.0, chain.dof(name).lower), chain.dof(name).upper) for name in held}
     return chain.with_locked({name: chain.dof(name).in_user_unit(value) for name, value in rest.items()})
+
+
+def check_free(chain: Chain) -> None:
+    """Refuse a chain whose DOFs are all locked."""
+    if not chain.free_dofs:
+        raise ModelError(f"chain '{chain.name}' has no free DOF: all are locked; unlock at least one")
 
 
 @dataclass(frozen=True)
@@ -198,10 +199,20 @@ class Problem:
         SolveError
             When the solver did not converge; its ``motion`` is the last iterate.
         """
+        chain = with_held(chain or self.chain, self.held)
+        case = Case(self, chain, self._known(keypoints), tuple(terms or self.terms))
+        return self.solve_case(case, solver, start, on_iteration)
+
+    def solve_case(
+        self,
+        case: Case,
+        solver: str = "ipopt",
+        start: np.ndarray | None = None,
+        on_iteration: Progress | None = None,
+    ) -> xr.Dataset:
+        """Solve one set of numbers; the rest as :meth:`solve`."""
         if solver not in SOLVERS:
             raise KineposeError(f"no solver '{solver}'; {possible(solver, SOLVERS)}")
-        chain = _with_held(chain or self.chain, self.held)
-        case = Case(self, chain, self._known(keypoints), tuple(terms or self.terms))
         backend = self._solver(solver, case.frames)
         began = clock.perf_counter()
         first = case.best_start() if start is None else start
@@ -231,107 +242,10 @@ class Problem:
 
     def _solver(self, name: str, frames: int) -> Any:
         if (name, frames) not in self._solvers:
-            self._solvers[name, frames] = SOLVERS[name](self.transcription(frames), name)
+            self._solvers[name, frames] = SOLVERS[name](self.transcription(frames))
         return self._solvers[name, frames]
 
     def _known(self, keypoints: xr.Dataset | None) -> xr.Dataset:
         if keypoints is None:
             return self.keypoints
         return for_chain(check_keypoints(keypoints), self.chain)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One set of numbers for a problem: what the solvers get."""
-
-    problem: Problem
-    chain: Chain
-    keypoints: xr.Dataset
-    terms: tuple[Term, ...]
-
-    def __post_init__(self) -> None:
-        built = self.problem.kernels.chain
-        if list(self.chain.dofs) != list(built.dofs) or any(
-            dof.locked and (not self.chain.dofs[name].locked or self.chain.dofs[name].rest != dof.rest)
-            for name, dof in built.dofs.items()
-        ):
-            raise ModelError(
-                f"chain '{self.chain.name}' has other joints or free DOFs than the problem was built with; "
-                f"build it again"
-            )
-        if [type(term) for term in self.terms] != [type(term) for term in self.problem.terms]:
-            names = ", ".join(type(term).__name__ for term in self.problem.terms)
-            raise KineposeError(
-                f"the problem was built with the terms {names}; give the same kinds, or build it again"
-            )
-
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-        return int(self.keypoints.sizes["time"])
-
-    @cached_property
-    def transcription(self) -> Transcription:
-        """The program for this number of frames."""
-        return self.problem.transcription(self.frames)
-
-    @cached_property
-    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Limits (n,) of the program's coordinates [rad or m]; a DOF locked after building has equal ones."""
-        dofs = [self.chain.dofs[name] for name in self.problem.kernels.chain.free_dofs]
-        lower = [dof.rest if dof.locked else dof.lower for dof in dofs]
-        upper = [dof.rest if dof.locked else dof.upper for dof in dofs]
-        return np.array(lower), np.array(upper)
-
-    @cached_property
-    def position(self) -> np.ndarray:
-        """(T, K, 3) measured positions [m] of the problem's keypoints; NaN = missing."""
-        points = self.keypoints.reindex(keypoint=list(self.problem.kernels.measured))
-        trusted = (points.confidence > 0).transpose("time", "keypoint").values
-        return np.where(
-            trusted[..., None], points.position.transpose("time", "keypoint", "space").values, np.nan
-        )
-
-    @cached_property
-    def data(self) -> np.ndarray:
-        """(T, 4 K) positions [m], then confidences. A missing point is bridged in time and has no weight."""
-        points = self.keypoints.reindex(keypoint=list(self.problem.kernels.measured))
-        seen = np.isfinite(self.position).all(axis=2)
-        confidence = np.where(seen, points.confidence.transpose("time", "keypoint").values, 0.0)
-        return np.concatenate([bridge_gaps(self.position).reshape(self.frames, -1), confidence], axis=1)
-
-    @cached_property
-    def shared(self) -> np.ndarray:
-        """Numbers that all frames share: lengths and the terms' own."""
-        return self.problem.kernels.shared_values(self.chain, self.terms)
-
-    @cached_property
-    def parameters(self) -> np.ndarray:
-        """All numbers of the program."""
-        steps = np.diff(self.keypoints.time.values)
-        return self.transcription.parameters(self.data, steps, self.shared)
-
-    @cached_property
-    def anatomy(self) -> Anatomy:
-        """What the measured keypoints show of the chain."""
-        return Anatomy(self.problem.kernels.chain, self.problem.kernels.measured)
-
-    def costs(self, q: np.ndarray) -> dict[str, float]:
-        """Cost of every term at coordinates (T, n)."""
-        values = np.array(self.transcription.cost_function(q.ravel(), self.parameters)).ravel()
-        names = [type(term).__name__ for term in self.terms]
-        return {
-            name if names.count(name) == 1 else f"{name}_{i}": float(value)
-            for i, (name, value) in enumerate(zip(names, values, strict=True))
-        }
-
-    def best_start(self) -> np.ndarray:
-        """Coordinates (T, n) of the start that costs least after a few Newton steps."""
-        limits = newton.Limits(*self.bounds, iterations=POLISH, stall=STALL)
-        starts = [
-            newton.minimise(
-                self.transcription, self.parameters, guess(self.anatomy, self.position, route), limits
-            )
-            for route in ROUTES
-        ]
-        return min(starts, key=lambda start: start.cost).x

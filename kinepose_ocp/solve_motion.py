@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time as clock
+
 import numpy as np
 import xarray as xr
 
+from kinepose_ocp import smoothing
+from kinepose_ocp.anatomy import hidden_dofs
+from kinepose_ocp.case import Case
 from kinepose_ocp.chain import Chain
-from kinepose_ocp.errors import KineposeError
+from kinepose_ocp.chain_file import chain_to_yaml
+from kinepose_ocp.errors import KineposeError, SolveError
 from kinepose_ocp.frame_by_frame import solve_frames
-from kinepose_ocp.keypoints import check_size
+from kinepose_ocp.keypoints import check_size, for_chain
 from kinepose_ocp.lengths import with_estimated_lengths
-from kinepose_ocp.problem import build_problem, default_terms
+from kinepose_ocp.problem import build_problem, check_free, default_terms, with_held
 from kinepose_ocp.solvers import Progress
 
-SMOOTHNESS = 2000.0  # degree/s2
+AUTOMATIC = "auto"
 
 
 def solve_motion(
@@ -21,7 +27,7 @@ def solve_motion(
     keypoints: xr.Dataset,
     *,
     lengths: str = "estimate",
-    smoothness: float = SMOOTHNESS,
+    smoothness: float | str = AUTOMATIC,
     solver: str = "ipopt",
     on_iteration: Progress | None = None,
 ) -> xr.Dataset:
@@ -34,7 +40,8 @@ def solve_motion(
     lengths
         ``estimate``: segment lengths from the data; ``model``: the chain's own.
     smoothness
-        Standard deviation of joint angle accelerations [degree/s2].
+        ``auto``: chosen from the data (:mod:`smoothing`); or the standard deviation of joint angle
+        accelerations [degree/s2].
     solver
         One of ``SOLVERS``, or ``frame:SOLVER`` to solve frame by frame.
     on_iteration
@@ -47,12 +54,75 @@ def solve_motion(
     SolveError
         When the solver did not converge.
     """
-    if not (np.isfinite(smoothness) and smoothness > 0):
-        raise KineposeError(f"smoothness must be a positive number [degree/s2], got {smoothness:g}")
+    automatic = smoothness == AUTOMATIC
+    if not automatic and not (isinstance(smoothness, (int, float)) and 0 < smoothness < np.inf):
+        raise KineposeError(f"smoothness must be 'auto' or a positive number [degree/s2], got {smoothness}")
     check_size(keypoints, chain, str(keypoints.attrs.get("source_file", "keypoints")))
     if lengths == "estimate":
         chain = with_estimated_lengths(chain, keypoints)
-    terms = default_terms(chain, np.radians(smoothness))
     if solver.startswith("frame:"):
-        return solve_frames(chain, keypoints, terms, solver.removeprefix("frame:"), on_iteration)
+        return solve_frames(chain, keypoints, None, solver.removeprefix("frame:"), on_iteration)
+    if automatic:
+        return _solve_automatically(chain, keypoints, solver, on_iteration)
+    terms = default_terms(chain, np.radians(float(smoothness)))
     return build_problem(chain, keypoints, terms).solve(solver=solver, on_iteration=on_iteration)
+
+
+def _solve_automatically(
+    chain: Chain, keypoints: xr.Dataset, solver: str, on_iteration: Progress | None
+) -> xr.Dataset:
+    """Choose noise and liveliness from the data, then solve.
+
+    A chain whose root cannot translate is given a root that can: where the subject stands is unknown then,
+    but its keypoints still share one place.
+    """
+    check_free(chain)
+    keypoints = for_chain(keypoints, chain)
+    seen = np.isfinite(keypoints.position).all("space") & (keypoints.confidence > 0)
+    measured = [str(name) for name in keypoints.keypoint.values[seen.any("time").values]]
+    held = hidden_dofs(chain, measured)
+    chain = with_held(chain, held)
+    moving = chain.with_moving_root()
+    classes = smoothing.Classes.of_chain(moving)
+    step = float(np.median(np.diff(keypoints.time))) if keypoints.sizes["time"] > 1 else 1.0
+    terms = smoothing.terms_of(smoothing.first_smoothness(classes), classes, step)
+    problem = build_problem(moving, keypoints, terms)
+    began = clock.perf_counter()
+    case = Case(problem, problem.kernels.chain, problem.keypoints, tuple(terms))
+    case, start, chosen = smoothing.choose(case, case.best_start())
+    spent = clock.perf_counter() - began
+    try:
+        motion = problem.solve_case(case, solver, start, on_iteration)
+    except SolveError as error:
+        if error.motion is not None:
+            error.motion = _described(error.motion, chain, case, chosen, spent)
+        raise
+    motion = _described(motion, chain, case, chosen, spent)
+    motion.attrs["held_dofs"] = ", ".join(held)
+    return motion
+
+
+def _described(
+    motion: xr.Dataset, chain: Chain, case: Case, chosen: smoothing.Smoothness, seconds: float
+) -> xr.Dataset:
+    """Add what was chosen and how sure the angles are; take out what the user's chain does not have."""
+    motion["guess_seconds"] = motion.guess_seconds + seconds
+    noise = {"units": "mm", "long_name": "estimated standard deviation of a keypoint coordinate"}
+    motion["keypoint_noise"] = ((), 1000 * chosen.noise, noise)
+    names = list(case.problem.kernels.chain.free_dofs)
+    place = [names.index(name) if name in names else -1 for name in motion.dof.values]
+    density = np.append(np.degrees(np.degrees(chosen.density)), np.nan)[place]
+    motion["acceleration_density"] = (
+        ("dof",),
+        density,
+        {"units": "degree2 s-3", "long_name": "estimated spectral density of the angular acceleration"},
+    )
+    motion["joint_angle_std"] = (
+        ("time", "dof"),
+        np.degrees(np.insert(smoothing.deviations(case, motion), len(names), 0.0, axis=1)[:, place]),
+        {"units": "degree", "long_name": "posterior standard deviation of the joint angle"},
+    )
+    if not chain.root_translates:
+        motion = motion.drop_dims("translation")
+        motion.attrs["chain_yaml"] = chain_to_yaml(chain)
+    return motion

@@ -6,7 +6,7 @@ Each one takes the same program, start and bounds and returns a :class:`Solution
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import casadi as ca
@@ -18,6 +18,16 @@ from kinepose_ocp.transcription import Transcription
 Progress = Callable[[int, float], None]  # iteration, cost
 
 IPOPT_OPTIONS = {"print_level": 0, "sb": "yes", "tol": 1e-7, "bound_relax_factor": 0.0, "max_iter": 1000}
+WARM_OPTIONS = {  # for a start with multipliers, at or near the solution
+    "warm_start_init_point": "yes",
+    "mu_init": 1e-8,
+    "warm_start_bound_push": 1e-10,
+    "warm_start_bound_frac": 1e-10,
+    "warm_start_mult_bound_push": 1e-10,
+    "max_iter": 200,
+}
+UNIMPROVED = "converged: optimal for Newton's method, and the solver could not improve it"
+APPROACH = 60  # Newton iterations before the solver takes over
 SQP_OPTIONS = {"max_iter": 200, "tol_du": 1e-5, "tol_pr": 1e-8, "min_step_size": 1e-12}
 WORDS = {
     "Solve_Succeeded": "converged",
@@ -47,14 +57,11 @@ class Solution:
 class CasadiSolver:
     """A CasADi ``nlpsol`` of a motion, built once and used for any numbers."""
 
-    def __init__(self, transcription: Transcription, name: str):
+    def __init__(self, transcription: Transcription, plugin: str, options: dict[str, Any]):
         self.transcription = transcription
         self._progress = _Iterations(transcription)
-        x, p = transcription.x, transcription.p
-        nlp = {"x": x, "p": p, "f": ca.sum1(transcription.costs)}
-        options = _ipopt(transcription, nlp["f"]) if name == "ipopt" else _sqp(transcription, nlp["f"])
-        plugin = "ipopt" if name == "ipopt" else "sqpmethod"
-        self._solver = ca.nlpsol(name, plugin, nlp, options | {"iteration_callback": self._progress})
+        nlp = {"x": transcription.x, "p": transcription.p, "f": ca.sum1(transcription.costs)}
+        self._solver = ca.nlpsol(plugin, plugin, nlp, options | {"iteration_callback": self._progress})
 
     def solve(
         self,
@@ -62,13 +69,18 @@ class CasadiSolver:
         start: np.ndarray,
         bounds: tuple[np.ndarray, np.ndarray],
         on_iteration: Progress | None = None,
+        multiplier: np.ndarray | None = None,
     ) -> Solution:
-        """Solve from ``start`` (T, n) inside bounds (n,) [rad or m]."""
+        """Solve from ``start`` (T, n) and multipliers inside bounds (n,) [rad or m]."""
         self._progress.listen(on_iteration)
         self.transcription.release()
         lower, upper = (np.broadcast_to(bound, start.shape) for bound in bounds)
         result = self._solver(
-            x0=np.clip(start, lower, upper).ravel(), p=parameters, lbx=lower.ravel(), ubx=upper.ravel()
+            x0=np.clip(start, lower, upper).ravel(),
+            p=parameters,
+            lbx=lower.ravel(),
+            ubx=upper.ravel(),
+            lam_x0=0 if multiplier is None else multiplier.ravel(),
         )
         stats = self._solver.stats()
         q = np.array(result["x"]).reshape(start.shape)
@@ -81,10 +93,42 @@ class CasadiSolver:
         )
 
 
-class NewtonSolver:
-    """The banded Newton method of :mod:`newton`."""
+class FinishingSolver:
+    """A CasADi solver started at what the banded Newton method reaches: it finishes and certifies.
 
-    def __init__(self, transcription: Transcription, name: str = "newton"):
+    From a cold start IPOPT needs 20 to 150 iterations; from here, one to five. Where the solver cannot
+    improve a point that Newton's method found optimal (rounding), that point stands; where that was not
+    optimal either, a cold start follows.
+    """
+
+    def __init__(self, transcription: Transcription, plugin: str, cold: dict[str, Any], warm: dict[str, Any]):
+        self.transcription, self._plugin, self._cold = transcription, plugin, cold
+        self._warm = CasadiSolver(transcription, plugin, warm)
+
+    def solve(
+        self,
+        parameters: np.ndarray,
+        start: np.ndarray,
+        bounds: tuple[np.ndarray, np.ndarray],
+        on_iteration: Progress | None = None,
+    ) -> Solution:
+        """Solve from ``start`` (T, n) inside bounds (n,) [rad or m]."""
+        limits = newton.Limits(*bounds, iterations=APPROACH)
+        near = newton.minimise(self.transcription, parameters, start, limits, on_iteration)
+        multiplier = _multiplier(near, limits)
+        solution = self._warm.solve(parameters, near.x, bounds, on_iteration, multiplier)
+        if not solution.converged and near.converged:
+            solution = replace(solution, q=near.x, multiplier=multiplier, converged=True, status=UNIMPROVED)
+        elif not solution.converged:
+            cold = CasadiSolver(self.transcription, self._plugin, self._cold)
+            solution = cold.solve(parameters, near.x, bounds, on_iteration)
+        return replace(solution, iterations=near.iterations + solution.iterations)
+
+
+class NewtonSolver:
+    """The banded Newton method of :mod:`newton` alone."""
+
+    def __init__(self, transcription: Transcription):
         self.transcription = transcription
 
     def solve(
@@ -97,27 +141,40 @@ class NewtonSolver:
         """Solve from ``start`` (T, n) inside bounds (n,) [rad or m]."""
         limits = newton.Limits(*bounds)
         result = newton.minimise(self.transcription, parameters, start, limits, on_iteration)
-        lower, upper = (np.broadcast_to(bound, start.shape) for bound in bounds)
-        at_bound = (result.x <= lower) | (result.x >= upper)
         return Solution(
             q=result.x,
-            multiplier=np.where(at_bound, -result.gradient, 0.0),
+            multiplier=_multiplier(result, limits),
             iterations=result.iterations,
             converged=result.converged,
             status="converged" if result.converged else "stopped at the iteration limit",
         )
 
 
-SOLVERS: dict[str, Callable[[Transcription, str], Any]] = {
-    "ipopt": CasadiSolver,
-    "sqp": CasadiSolver,
-    "newton": NewtonSolver,
-}
+def ipopt(transcription: Transcription) -> FinishingSolver:
+    """IPOPT with our derivatives (Waechter and Biegler, Math. Program. 106, 2006)."""
+    options = ipopt_options(transcription)
+    cold, warm = options | {"ipopt": IPOPT_OPTIONS}, options | {"ipopt": IPOPT_OPTIONS | WARM_OPTIONS}
+    return FinishingSolver(transcription, "ipopt", cold, warm)
 
 
-def _ipopt(transcription: Transcription, cost: ca.MX) -> dict[str, Any]:
+def sqp(transcription: Transcription) -> FinishingSolver:
+    """CasADi's sequential quadratic programming, with the QP solver PIQP."""
+    options = sqp_options(transcription)
+    return FinishingSolver(transcription, "sqpmethod", options, options)
+
+
+SOLVERS: dict[str, Callable[[Transcription], Any]] = {"ipopt": ipopt, "sqp": sqp, "newton": NewtonSolver}
+
+
+def _multiplier(result: newton.NewtonResult, limits: newton.Limits) -> np.ndarray:
+    """Bound multipliers (T, n) of an unconstrained gradient: its opposite where a bound holds."""
+    at_bound = (result.x <= limits.lower) | (result.x >= limits.upper)
+    return np.where(at_bound, -result.gradient, 0.0)
+
+
+def ipopt_options(transcription: Transcription) -> dict[str, Any]:
     """Own gradient and exact banded Hessian; mu strategy and scaling are best left alone."""
-    x, p = transcription.x, transcription.p
+    x, p, cost = transcription.x, transcription.p, ca.sum1(transcription.costs)
     gradient = ca.Function(
         "nlp_grad_f", [x, p], [cost, transcription.gradient], ["x", "p"], ["f", "grad_f_x"]
     )
@@ -135,13 +192,12 @@ def _ipopt(transcription: Transcription, cost: ca.MX) -> dict[str, Any]:
         "calc_lam_p": False,
         "no_nlp_grad": True,
         "print_time": False,
-        "ipopt": IPOPT_OPTIONS,
     }
 
 
-def _sqp(transcription: Transcription, cost: ca.MX) -> dict[str, Any]:
+def sqp_options(transcription: Transcription) -> dict[str, Any]:
     """Gauss-Newton Hessian, so that every quadratic program is convex."""
-    x, p = transcription.x, transcription.p
+    x, p, cost = transcription.x, transcription.p, ca.sum1(transcription.costs)
     lam_f, lam_g = ca.MX.sym("lam_f"), ca.MX.sym("lam_g", 0)
     hessian = ca.Function(
         "nlp_hess_l",

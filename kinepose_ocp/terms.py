@@ -145,9 +145,9 @@ def _second_rate(value: str, frames: tuple[Frame, ...]) -> ca.SX:
 
 @dataclass(frozen=True)
 class AngularVelocity:
-    """Prefer joint angles that change slowly. std: standard deviation [rad/s]."""
+    """Prefer joint angles that change slowly. std: standard deviation [rad/s], of all or of each DOF."""
 
-    std: float = 3.0
+    std: float | tuple[float, ...] = 3.0
     span = 2
 
     def residual(self, *frames: Frame) -> ca.SX:
@@ -159,7 +159,7 @@ class AngularVelocity:
 class AngularAcceleration:
     """Prefer joint angle rates that change slowly. std: standard deviation [rad/s2]."""
 
-    std: float = 30.0
+    std: float | tuple[float, ...] = 30.0
     span = 3
 
     def residual(self, *frames: Frame) -> ca.SX:
@@ -171,7 +171,7 @@ class AngularAcceleration:
 class LinearVelocity:
     """Prefer translational DOFs that change slowly. std: standard deviation [m/s]."""
 
-    std: float = 1.0
+    std: float | tuple[float, ...] = 1.0
     span = 2
 
     def residual(self, *frames: Frame) -> ca.SX:
@@ -183,7 +183,7 @@ class LinearVelocity:
 class LinearAcceleration:
     """Prefer translational rates that change slowly. std: standard deviation [m/s2]."""
 
-    std: float = 10.0
+    std: float | tuple[float, ...] = 10.0
     span = 3
 
     def residual(self, *frames: Frame) -> ca.SX:

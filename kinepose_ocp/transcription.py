@@ -165,9 +165,19 @@ class Transcription:
         """(x, p) -> Hessian blocks by lag; True: exact, False: Gauss-Newton."""
         return {exact: ca.Function("blocks", [self.x, self.p], self.blocks(exact)) for exact in (True, False)}
 
+    @cached_property
+    def points_function(self) -> ca.Function:
+        """(x, shared) -> measured keypoints of the model [m], (3 K, T)."""
+        shared = ca.MX.sym("shared", self.kernels.shared_size)
+        q = ca.reshape(self.x, self.kernels.size, self.frames)
+        points = self.kernels.points
+        if self.frames > 1:
+            points = points.map(f"points_{self.frames}", "serial", self.frames, [1], [])
+        return ca.Function("points", [self.x, shared], [points(q, shared)])
+
     def release(self) -> None:
         """Give back the working memory of the numeric functions; they are made again when needed."""
-        for name in ("cost_function", "gradient_function", "block_functions"):
+        for name in ("cost_function", "gradient_function", "block_functions", "points_function"):
             self.__dict__.pop(name, None)
 
     def block_list(self, x: np.ndarray, parameters: np.ndarray, exact: bool) -> list[np.ndarray]:

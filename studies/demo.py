@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 import kinepose_ocp as kp
-from kinepose_ocp import frame_by_frame, metrics, plotting
+from kinepose_ocp import metrics, plotting
 from kinepose_ocp.chain_file import models_dir
-from kinepose_ocp.lengths import with_estimated_lengths
 
 EXAMPLE = models_dir() / "examples" / "walk_throw.csv"
 TRUTH = models_dir() / "examples" / "walk_throw_truth.nc"
@@ -25,9 +24,8 @@ def main(folder: Path, frames: int | None = None) -> None:
     chain = kp.load_chain("fullbody")
     keypoints = kp.read_keypoints(EXAMPLE, chain=chain).isel(time=slice(frames))
     truth = kp.read_motion(TRUTH).isel(time=slice(frames))
-    chain = with_estimated_lengths(chain, keypoints)
-    motion = kp.build_problem(chain, keypoints).solve()
-    single = frame_by_frame.solve_frames(chain, keypoints)
+    motion = kp.solve_motion(chain, keypoints)
+    single = kp.solve_motion(chain, keypoints, solver="frame:ipopt")
 
     kp.write(motion, folder / "motion.nc")
     plotting.save_figure(plotting.plot_joint_angles(motion, truth=truth)[0], folder / "angles.png")

@@ -169,8 +169,10 @@ def solve(keypoints: str, says: str, make: Callable[[Path], None] = nothing, opt
     return Bad(f"solve {keypoints} --model leg.yaml -o out.nc {options}", says, make)
 
 
-def model(says: str, make: Callable[[Path], None] = nothing, name: str = "bad.yaml") -> Bad:
-    return Bad(f"solve leg.csv --model {name} -o out.nc", says, make)
+def model(
+    says: str, make: Callable[[Path], None] = nothing, name: str = "bad.yaml", options: str = ""
+) -> Bad:
+    return Bad(f"solve leg.csv --model {name} -o out.nc {options}", says, make)
 
 
 def drop_time(line: str) -> str:
@@ -386,11 +388,13 @@ FITTING = {
         "no link of chain 'leg' has both its keypoints measured; measured are pelvis, spine, hip, "
         "knee, ankle; the links are none",
         text("bad.yaml", STANDING.partition("links:")[0]),
+        options="--smoothness 2000",
     ),
     "a joint of no length": model(
         "chain 'leg': link pelvis-hip has no direction: both keypoints are at the same place of "
         "joint 'pelvis'; remove the link, or give one of them an offset",
         text("bad.yaml", STANDING.replace("[0, -0.09, 0]", "[0, 0, 0]")),
+        options="--smoothness 2000",
     ),
     "all locked": model(
         "chain 'leg' has no free DOF: all are locked; unlock at least one", text("bad.yaml", ALL_LOCKED)
@@ -485,7 +489,7 @@ OPTIONS = {
     **{
         f"smoothness {value}": solve(
             "leg.csv",
-            f"--smoothness must be a positive number [degree/s2], got {value}",
+            f"--smoothness must be 'auto' or a positive number [degree/s2], got {value}",
             options=f"--smoothness {value}",
         )
         for value in ("0", "-1", "nan", "inf")

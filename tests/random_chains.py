@@ -141,5 +141,6 @@ def _dense(kernels, kernel, outputs) -> np.ndarray:
     upper = np.zeros((size * kernel.span, size * kernel.span))
     for block, output in zip(kernel.blocks, outputs, strict=True):
         rows, columns = (np.array(part, dtype=int) for part in block.pattern.get_triplet())
-        upper[block.first * size + rows, (block.first + block.lag) * size + columns] = np.array(output).ravel()
+        corner = block.first * size, (block.first + block.lag) * size
+        upper[corner[0] + rows, corner[1] + columns] = np.array(output).ravel()
     return upper + np.triu(upper, 1).T

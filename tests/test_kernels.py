@@ -109,7 +109,7 @@ def test_terms_of_one_span_share_a_kernel_and_keep_their_own_cost():
     kernels = KernelSet(chain, measured, terms)
     assert [(kernel.span, kernel.terms) for kernel in kernels.kernels] == [(1, (1, 2, 3)), (3, (0,))]
     assert [kernel.uses_data for kernel in kernels.kernels] == [True, False]
-    assert kernels.lags == 3
+    assert len(kernels.patterns) == 3
     q, data = random_coordinates(chain, rng, 1), random_data(len(measured), rng, 1)
     shared = kernels.shared_values(chain, terms)
     together = window_numbers(kernels, kernels.kernels[0], q, data, [], shared)

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 import kinepose_ocp as kp
 from kinepose_ocp import newton
-from kinepose_ocp.problem import Case
+from kinepose_ocp.case import Case
 
 
 @pytest.fixture(scope="module")

@@ -150,9 +150,11 @@ def test_hidden_dofs_are_held(short_motion):
 def test_failure_keeps_the_last_iterate(short_problem, monkeypatch):
     from kinepose_ocp import solvers
 
+    monkeypatch.setattr(solvers, "APPROACH", 1)
+    monkeypatch.setattr(solvers, "WARM_OPTIONS", {"max_iter": 2})
     monkeypatch.setitem(solvers.IPOPT_OPTIONS, "max_iter", 2)
     fresh = kp.build_problem(short_problem.chain, short_problem.keypoints, short_problem.terms)
-    with pytest.raises(kp.SolveError, match="stopped at the iteration limit after 2 iterations") as failure:
+    with pytest.raises(kp.SolveError, match="stopped at the iteration limit after 3 iterations") as failure:
         fresh.solve()
     assert failure.value.motion.converged == 0
     assert np.isfinite(failure.value.motion.joint_angle).all()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import kinepose_ocp as kp
+from kinepose_ocp.case import Case
 from kinepose_ocp.newton import BandedHessian
-from kinepose_ocp.problem import Case
 from kinepose_ocp.selected_inverse import selected_inverse
 
 
