@@ -18,8 +18,8 @@ $(READY): pyproject.toml
 demo: $(READY)  ## solve the bundled example; figures, GIF and NetCDF in out/demo
 	$(BIN)/python studies/demo.py
 
-evaluate: $(READY)  ## judge accuracy on boundary cases; report in out/evaluation (5 minutes)
-	$(BIN)/kinepose-ocp evaluate -o out/evaluation
+evaluate: $(READY)  ## judge accuracy on boundary cases; report in out/evaluate (5 minutes)
+	$(BIN)/kinepose-ocp evaluate -o out/evaluate
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest

@@ -173,7 +173,7 @@ def convert(
 def evaluate_cases(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder of report, table and figures")
-    ] = Path("out/evaluation"),
+    ] = Path("out/evaluate"),
     quick: Annotated[bool, typer.Option("--quick", help="A few small cases: less than 40 s")] = False,
     data: Annotated[
         Path | None, typer.Option(help="Folder of measured clips (.npz, schema kinepose-mocap-1) to add")

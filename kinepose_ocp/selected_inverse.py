@@ -7,6 +7,7 @@ over three frames is tridiagonal.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +23,9 @@ _BLAS = ThreadpoolController()
 class SelectedInverse:
     """Covariance of the free coordinates; held ones have none.
 
-    ``same``: (T, n, n) of a frame; ``lags[k]``: (T - k, n) of each coordinate with itself k frames later.
+    ``lags[k]``: (T - k, n) of each coordinate with itself k frames later.
     """
 
-    same: np.ndarray
     lags: tuple[np.ndarray, ...]
 
 
@@ -33,56 +33,49 @@ class SelectedInverse:
 def selected_inverse(banded: BandedHessian, blocks: list[np.ndarray], free: np.ndarray) -> SelectedInverse:
     """Invert the Hessian given by its ``blocks``; coordinates that are not ``free`` (T, n) are fixed."""
     frames, size = free.shape
-    diagonal, coupling = _superblocks(banded, blocks, free)
-    pivots, gains = [], []
-    matrix = diagonal[0]
-    for g in range(len(diagonal)):
-        root = solve_triangular(_root(matrix), np.eye(2 * size), lower=True, check_finite=False)
+    count = (frames + 1) // 2
+    pivots: list[np.ndarray] = []
+    gains: list[np.ndarray] = []
+    fill = np.zeros((2 * size, 2 * size))  # what eliminating the blocks before changes in the next
+    for diagonal, coupling in _superblocks(banded, blocks, free):
+        root = solve_triangular(_root(diagonal - fill), np.eye(2 * size), lower=True, check_finite=False)
         pivots.append(root.T @ root)
-        if g + 1 < len(diagonal):
-            gains.append(pivots[g] @ coupling[g])
-            matrix = diagonal[g + 1] - coupling[g].T @ gains[g]
-    same = np.zeros((2 * len(diagonal), size, size))
-    lags = np.zeros((3, 2 * len(diagonal), size))
+        gains.append(pivots[-1] @ coupling)
+        fill = coupling.T @ gains[-1]
+    lags = np.zeros((3, 2 * count, size))
     inverse = pivots[-1]
-    for g in range(len(diagonal) - 1, -1, -1):
-        if g + 1 < len(diagonal):
+    for g in range(count - 1, -1, -1):
+        if g + 1 < count:
             across = -gains[g] @ inverse
             inverse = pivots[g] - across @ gains[g].T
             lags[1, 2 * g + 1] = np.diag(across[size:, :size])
             lags[2, 2 * g] = np.diag(across[:size, :size])
             lags[2, 2 * g + 1] = np.diag(across[size:, size:])
-        same[2 * g], same[2 * g + 1] = inverse[:size, :size], inverse[size:, size:]
+        lags[0, 2 * g : 2 * g + 2] = np.diag(inverse).reshape(2, size)
         lags[1, 2 * g] = np.diag(inverse[:size, size:])
-    same = same[:frames] * free[:, :, None] * free[:, None, :]
-    lags[0, :frames] = np.einsum("tii->ti", same)
+        pivots.pop()
     kept = [lags[k, : frames - k] * free[: frames - k] * free[k:] for k in range(min(3, frames))]
-    return SelectedInverse(same, tuple(kept))
+    return SelectedInverse(tuple(kept))
 
 
 def _superblocks(
     banded: BandedHessian, blocks: list[np.ndarray], free: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Diagonal blocks (G, 2n, 2n) of two frames each, and couplings (G - 1, 2n, 2n) to the next."""
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield, two frames at a time, the block (2n, 2n) on the diagonal and its coupling to the next."""
     frames, size = free.shape
-    count = (frames + 1) // 2
-    diagonal = np.zeros((count, 2 * size, 2 * size))
-    coupling = np.zeros((count, 2 * size, 2 * size))
-    held = np.ones((2 * count, size))
-    held[:frames] = ~free
-    for lag, (values, (rows, columns)) in enumerate(zip(blocks, banded.entries, strict=True)):
-        last = frames - lag
-        kept = (values * free[:last, rows].T * free[lag:, columns].T).T
-        for first in (0, 1):
-            part = kept[first::2]
-            where = np.arange(len(part))[:, None]
-            second = first + lag
-            target = diagonal if second < 2 else coupling
-            target[where, first * size + rows, (second % 2) * size + columns] = part
-    diagonal += np.triu(diagonal, 1).transpose(0, 2, 1)
-    index = np.arange(2 * size)
-    diagonal[:, index, index] += held.reshape(count, 2 * size)
-    return diagonal, coupling[:-1]
+    for start in range(0, frames, 2):
+        diagonal, coupling = np.zeros((2 * size, 2 * size)), np.zeros((2 * size, 2 * size))
+        held = np.ones((2, size))
+        held[: frames - start] = ~free[start : start + 2]
+        for lag, (values, (rows, columns)) in enumerate(zip(blocks, banded.entries, strict=True)):
+            for first in range(start, min(start + 2, frames - lag)):
+                kept = values[:, first] * free[first, rows] * free[first + lag, columns]
+                second = first - start + lag
+                target = diagonal if second < 2 else coupling
+                target[(first - start) * size + rows, (second % 2) * size + columns] = kept
+        diagonal += np.triu(diagonal, 1).T
+        diagonal[np.diag_indices(2 * size)] += held.ravel()
+        yield diagonal, coupling
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:
