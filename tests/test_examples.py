@@ -1,0 +1,55 @@
+"""What README and the studies show runs as it stands."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+import kinepose_ocp as kp
+from kinepose_ocp import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def study(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "studies" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_python_of_the_readme(folder, monkeypatch):
+    read = kp.read_keypoints
+    monkeypatch.setattr(kp, "read_keypoints", lambda *a, **k: read(*a, **k).isel(time=slice(20)))
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(compile(block, "README.md", "exec"), names)
+    assert kp.read_motion(folder / "out" / "throw.nc").converged == 1
+    assert names["narrow"].converged == 1
+    assert "NeutralPosture" in names["motion"].term
+
+
+def test_commands_of_the_readme(folder):
+    """Every command's options exist: each is asked for help instead of run."""
+    commands = re.findall(r"^kinepose-ocp (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
+    assert len(commands) >= 5
+    for command in commands:
+        with pytest.raises(SystemExit) as end:
+            cli.main([*command.split(), "--help"])
+        assert end.value.code == 0, command
+
+
+def test_demo(folder, capsys):
+    study("demo").main(folder / "demo", frames=24)
+    assert "whole motion" in capsys.readouterr().out
+    made = {path.name for path in (folder / "demo").iterdir()}
+    assert made == {"motion.nc", "angles.png", "key_frames.png", "motion.gif"}
