@@ -41,6 +41,8 @@ FIRST_NOISE = 0.02  # m
 FIRST_DENSITY = 100.0  # rad2/s3
 LEVER = 0.1  # m; first density of translations: that of rotations times this squared
 ROUNDS = 6
+LONGEST = 3000  # frames that are inverted at once
+OVERLAP = 60  # frames; further off, a frame hardly changes a deviation
 STEPS = 3  # Newton steps of a round
 SETTLED = 0.08  # change of log noise, and half that of log densities, at which the rounds end
 SMALLEST_NOISE = 1e-4  # m
@@ -146,7 +148,16 @@ def choose(case: Case, start: np.ndarray) -> tuple[Case, np.ndarray, Smoothness]
     Returns
     -------
     The case with the chosen terms and the weights of its points, coordinates near its solution, the choice.
+    A motion of more than LONGEST frames is judged by that many in its middle.
     """
+    if case.frames > LONGEST:
+        middle = slice((case.frames - LONGEST) // 2, (case.frames + LONGEST) // 2)
+        part = replace(case, keypoints=case.keypoints.isel(time=middle))
+        part, _, smoothness = choose(part, start[middle])
+        case = replace(case, terms=part.terms)
+        limits = newton.Limits(*case.bounds, iterations=STEPS, stall=1e-3)
+        q = newton.minimise(case.transcription, case.parameters, start, limits).x
+        return replace(case, weights=student_weights(case, q, smoothness.noise)), q, smoothness
     classes = Classes.of_chain(case.problem.kernels.chain)
     prior = Prior(case.keypoints.time.values, classes)
     smoothness = first_smoothness(classes)
@@ -190,8 +201,18 @@ def deviations(case: Case, motion: xr.Dataset) -> np.ndarray:
     for name, dof in chain.free_dofs.items():
         source = motion.joint_translation if dof.translates else np.radians(motion.joint_angle)
         columns.append(source.sel({"translation" if dof.translates else "dof": name}).values)
-    covariance, _ = posterior(case, np.stack(columns, axis=1))
-    return np.sqrt(np.maximum(covariance.lags[0], 0.0))
+    q = np.stack(columns, axis=1)
+    variance = np.zeros_like(q)
+    for start in range(0, case.frames, LONGEST):
+        first, last = max(start - OVERLAP, 0), min(start + LONGEST + OVERLAP, case.frames)
+        part = replace(
+            case,
+            keypoints=case.keypoints.isel(time=slice(first, last)),
+            weights=None if case.weights is None else case.weights[first:last],
+        )
+        kept = slice(start, min(start + LONGEST, case.frames))
+        variance[kept] = posterior(part, q[first:last])[0].lags[0][kept.start - first : kept.stop - first]
+    return np.sqrt(np.maximum(variance, 0.0))
 
 
 def _maximise(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import kinepose_ocp as kp
-from kinepose_ocp import metrics
+from kinepose_ocp import metrics, smoothing
 from kinepose_ocp.smoothing import Classes, Prior
 from kinepose_ocp.synthetic import measure, random_motion
 
@@ -103,6 +103,15 @@ def test_prior_energy_and_trace_agree(imvip22):
     q = generator.normal(size=(9, len(chain.free_dofs)))
     lags = tuple(q[: 9 - k] * q[k:] for k in range(3))
     assert np.allclose(prior.trace(SelectedInverse(lags)), prior.energy(q))
+
+
+def test_long_motions_are_judged_in_parts(imvip22, truth, noisy, monkeypatch):
+    monkeypatch.setattr(smoothing, "LONGEST", 80)
+    motion = kp.solve_motion(imvip22, measure(truth, noise=0.01, seed=1), lengths="model")
+    assert float(motion.keypoint_noise) == pytest.approx(float(noisy.keypoint_noise), rel=0.1)
+    assert metrics.mpjas(motion, truth, "local") < 1.3 * metrics.mpjas(noisy, truth, "local")
+    ratio = (motion.joint_angle_std / noisy.joint_angle_std).where(noisy.joint_angle_std > 0)
+    assert 0.5 < float(ratio.median()) < 2
 
 
 def test_options_are_checked(imvip22, truth):
