@@ -132,7 +132,7 @@ class KernelSet:
         for first, lag in ((i, k) for k in range(span) for i in range(span - k)):
             parts = [_block(matrix, self.size, first, lag) for matrix in (exact, gauss_newton)]
             pattern = parts[0].sparsity() + parts[1].sparsity()
-            if pattern.nnz():
+            if pattern.nnz() or not blocks:  # a function gives at least one output
                 blocks.append(Block(first, lag, pattern))
 
         def function(name: str, outputs: list[ca.SX]) -> ca.Function:

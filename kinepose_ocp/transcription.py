@@ -199,6 +199,7 @@ def _padded(matrix: ca.MX, first: int, width: int) -> ca.MX:
 
 def _gathered(pattern: ca.Sparsity, parts: list[tuple[ca.Sparsity, ca.MX]], width: int) -> ca.MX:
     """Sum of blocks (nnz of their own, width) as non-zeros of one common pattern (nnz, width)."""
+    parts = [(own, part) for own, part in parts if own.nnz()]
     if not parts:
         return ca.MX.zeros(pattern.nnz(), width)
     column = ca.SX.sym("column", sum(own.nnz() for own, _ in parts))
