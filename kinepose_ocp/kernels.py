@@ -128,7 +128,7 @@ class KernelSet:
         costs = lift.lower(lifted)
         gradient, exact = lift.derivatives(q, ca.sum1(lifted))
         gauss_newton = lift.gauss_newton(q, ca.vertcat(*residuals))
-        blocks = []
+        blocks: list[Block] = []
         for first, lag in ((i, k) for k in range(span) for i in range(span - k)):
             parts = [_block(matrix, self.size, first, lag) for matrix in (exact, gauss_newton)]
             pattern = parts[0].sparsity() + parts[1].sparsity()
