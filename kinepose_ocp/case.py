@@ -13,7 +13,7 @@ from kinepose_ocp import newton
 from kinepose_ocp.anatomy import Anatomy
 from kinepose_ocp.chain import Chain
 from kinepose_ocp.errors import KineposeError, ModelError
-from kinepose_ocp.guess import ROUTES, bridge_gaps, guess
+from kinepose_ocp.guess import bridge_gaps, guesses
 from kinepose_ocp.kernels import KernelSet
 from kinepose_ocp.terms import Term
 from kinepose_ocp.transcription import Transcription
@@ -91,13 +91,23 @@ class Case:
         )
 
     @cached_property
-    def data(self) -> np.ndarray:
-        """(T, 4 K) positions [m], then confidences. A missing point is bridged in time and has no weight."""
+    def confidence(self) -> np.ndarray:
+        """(T, K) weights of the problem's keypoints; 0 = missing."""
         points = self.keypoints.reindex(keypoint=list(self.problem.kernels.measured))
         seen = np.isfinite(self.position).all(axis=2)
         confidence = np.where(seen, points.confidence.transpose("time", "keypoint").values, 0.0)
-        confidence = confidence if self.weights is None else confidence * self.weights
-        return np.concatenate([bridge_gaps(self.position).reshape(self.frames, -1), confidence], axis=1)
+        return confidence if self.weights is None else confidence * self.weights
+
+    @cached_property
+    def data(self) -> np.ndarray:
+        """(T, 5 K) positions [m], confidences, and 1 where a point is seen that was not in the frame before.
+
+        A missing point is bridged in time and has no weight.
+        """
+        seen = self.confidence > 0
+        appears = seen & ~np.concatenate([np.zeros_like(seen[:1]), seen[:-1]])
+        position = bridge_gaps(self.position).reshape(self.frames, -1)
+        return np.concatenate([position, self.confidence, appears], axis=1)
 
     @cached_property
     def shared(self) -> np.ndarray:
@@ -121,6 +131,12 @@ class Case:
         shape = (self.frames, len(self.problem.kernels.measured), 3)
         return points.T.reshape(shape) - self.data[:, : 3 * shape[1]].reshape(shape)
 
+    def point_jacobians(self, q: np.ndarray) -> np.ndarray:
+        """(T, 3 K, n) derivatives of the model's keypoints at coordinates (T, n)."""
+        kernels = self.problem.kernels
+        columns = np.array(kernels.points_jacobian.map(self.frames)(q.T, self.shared))
+        return columns.reshape(-1, self.frames, kernels.size).swapaxes(0, 1)
+
     def costs(self, q: np.ndarray) -> dict[str, float]:
         """Cost of every term at coordinates (T, n)."""
         values = np.array(self.transcription.cost_function(q.ravel(), self.parameters)).ravel()
@@ -134,9 +150,7 @@ class Case:
         """Coordinates (T, n) of the start that costs least after a few Newton steps."""
         limits = newton.Limits(*self.bounds, iterations=POLISH, stall=STALL)
         starts = [
-            newton.minimise(
-                self.transcription, self.parameters, guess(self.anatomy, self.position, route), limits
-            )
-            for route in ROUTES
+            newton.minimise(self.transcription, self.parameters, start, limits)
+            for start in guesses(self.anatomy, self.position)
         ]
         return min(starts, key=lambda start: start.cost).x

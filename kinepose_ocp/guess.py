@@ -30,7 +30,17 @@ NEAREST = 32  # samples of a limb that compete in a frame
 SAMPLES = {1: 256, 2: 1024, 3: 4096}  # of a limb, by its DOFs
 MORE_SAMPLES = 8192
 PARENT_PULL = 0.02  # m; where nothing else is known, a joint stays with its parent
+MOSTLY = 0.3  # a keypoint shows a joint when its stiffness is this part of the stiffest one's
+FEWEST_SEEN = 0.3  # part of the frames; with fewer that show a joint, bridged gaps are used as well
 STRAIGHT_CHANGE = 0.01  # rad2; what a frame of the hyperextended branch costs
+
+
+def guesses(anatomy: Anatomy, position: np.ndarray) -> list[np.ndarray]:
+    """Starting coordinates (T, n) [rad or m] of all routes; with gaps, bridged in both ways."""
+    found = [guess(anatomy, position, route) for route in ROUTES]
+    if np.isnan(position).any():
+        found += [guess(anatomy, bridge_gaps(position), route) for route in ROUTES]
+    return found
 
 
 def guess(anatomy: Anatomy, position: np.ndarray, route: str) -> np.ndarray:
@@ -66,6 +76,7 @@ class _Walk:
     def __init__(self, anatomy: Anatomy, position: np.ndarray, route: str):
         self.anatomy, self.route = anatomy, route
         self.measured = bridge_gaps(position)
+        self.missing = ~np.isfinite(position).all(axis=2)
         frames, joints = len(position), len(anatomy.steps)
         self.q = np.tile(anatomy.rest, (frames, 1))
         self.rotation = np.zeros((frames, joints, 3, 3))
@@ -105,7 +116,7 @@ class _Walk:
         model = model - weight @ model / weight.sum()
         measured = self.measured - np.einsum("k,tki->ti", weight, self.measured)[:, None] / weight.sum()
         aim = _Aim(np.broadcast_to(model, measured.shape), measured, weight)
-        turned = self._choose(joint, resting, [aim])
+        turned = self._choose(joint, resting, [aim], [])
         translations = [i for i, dof in enumerate(anatomy.free[joint]) if dof.translates]
         if translations:
             columns = anatomy.columns[joint]
@@ -152,7 +163,9 @@ class _Walk:
                     np.array(weights + [1.0] * len(pairs)),
                 )
             )
-        self._choose(joint, resting, aims)
+        shown_by = [int(k) for k in carried if weight[k] > MOSTLY * weight.max()]
+        shown_by += [hinge.keypoint for hinge in anatomy.hinges(joint)]
+        self._choose(joint, resting, aims, shown_by if centre is None else [*shown_by, centre])
 
     def _bend(self, joint: int, hinge: Hinge, here: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Direction beyond a hinge, in the joint's frame and measured: flexed branch, hyperextended branch.
@@ -175,7 +188,9 @@ class _Walk:
         nearest = [half[np.abs(target[:, None] - angles[half][None]).argmin(axis=1)] for half in halves]
         return [(beyond[pick], lower) for pick in nearest]
 
-    def _choose(self, joint: int, resting: np.ndarray, aims: Sequence[_Aim]) -> np.ndarray:
+    def _choose(
+        self, joint: int, resting: np.ndarray, aims: Sequence[_Aim], shown_by: Sequence[int]
+    ) -> np.ndarray:
         """Set a joint's angles to the smoothest path through all branches; returns its rotation (T, 3, 3)."""
         dofs = self.anatomy.rotational(joint)
         lower, upper = [dof.lower for dof in dofs], [dof.upper for dof in dofs]
@@ -192,9 +207,24 @@ class _Walk:
                 costs[-1] += STRAIGHT_CHANGE * branch
         if not sets:
             return resting
-        path = joint_angles.smoothest_path(np.stack(sets), np.stack(costs), 0.3, _unbounded(dofs))
+        path = self._path(np.stack(sets), np.stack(costs), 0.3, dofs, shown_by)
         self._set([joint], path)
         return resting @ joint_angles.compose(path, dofs)
+
+    def _path(
+        self,
+        candidates: np.ndarray,
+        cost: np.ndarray,
+        stiffness: float,
+        dofs: Sequence[Dof],
+        shown_by: Sequence[int],
+    ) -> np.ndarray:
+        """Smoothest path through the frames whose keypoints are all seen; straight in between."""
+        seen = np.flatnonzero(~self.missing[:, list(shown_by)].any(axis=1))
+        if len(seen) < FEWEST_SEEN * len(self.q):
+            seen = np.arange(len(self.q))
+        path = joint_angles.smoothest_path(candidates[:, seen], cost[:, seen], stiffness, _unbounded(dofs))
+        return np.stack([np.interp(np.arange(len(self.q)), seen, angle) for angle in path.T], axis=1)
 
     def _set(self, limb: Sequence[int], angles: np.ndarray) -> None:
         anatomy = self.anatomy
@@ -219,7 +249,10 @@ class _Walk:
         distance, index = KDTree(table.directions).query(np.concatenate(seen, axis=1), k=NEAREST)
         candidates = table.angles[index].transpose(1, 0, 2)
         dofs = [dof for j in limb for dof in anatomy.rotational(j)]
-        self._set(limb, joint_angles.smoothest_path(candidates, np.square(distance.T), 1.0, _unbounded(dofs)))
+        shown_by = [k for _, k in table.links] + [
+            c for j, _ in table.links if (c := anatomy.centre(j)) is not None
+        ]
+        self._set(limb, self._path(candidates, np.square(distance.T), 1.0, dofs, shown_by))
         return True
 
 

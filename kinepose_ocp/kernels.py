@@ -17,7 +17,7 @@ import numpy as np
 
 from kinepose_ocp.chain import Chain
 from kinepose_ocp.errors import KineposeError, ModelError
-from kinepose_ocp.kinematics import Geometry, forward_kinematics, geometry_values
+from kinepose_ocp.kinematics import Geometry, KeypointDerivatives, forward_kinematics, geometry_values
 from kinepose_ocp.lifting import Lift
 from kinepose_ocp.terms import Frame, Term
 
@@ -49,6 +49,23 @@ class Kernel:
     blocks: tuple[Block, ...]
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What a term says about a window: its cost, and residuals unless it is quadratic anyway."""
+
+    cost: ca.SX
+    residual: ca.SX
+    quadratic: bool
+
+    @classmethod
+    def of(cls, term: Any, frames: Sequence[Frame]) -> _Part:
+        if getattr(term, "quadratic", False):
+            return cls(term.cost(*frames), ca.SX(0, 1), True)
+        residual = ca.densify(ca.SX(term.residual(*frames)))
+        cost = term.cost(*frames) if hasattr(term, "cost") else ca.sumsqr(residual) / 2
+        return cls(cost, residual, False)
+
+
 class KernelSet:
     """All kernels of a chain, a set of measured keypoints and a list of terms."""
 
@@ -59,7 +76,7 @@ class KernelSet:
             link for link in chain.links if link.start in self.measured and link.end in self.measured
         )
         self.size = len(chain.free_dofs)  # coordinates of a frame
-        self.data_size = 4 * len(self.measured)  # positions, then confidences
+        self.data_size = 5 * len(self.measured)  # positions, confidences, appearances
         self._geometry = Geometry.of(chain)
         self._fields = [_number_fields(term) for term in terms]
         self._symbols = [
@@ -109,6 +126,14 @@ class KernelSet:
         positions = [frame.pose.keypoint_position[name] for name in self.measured]
         return ca.Function("points", [q, self._shared], [ca.densify(ca.vertcat(*positions))])
 
+    @cached_property
+    def points_jacobian(self) -> ca.Function:
+        """(coordinates of a frame, shared) -> derivatives of the measured keypoints, (3 K, n)."""
+        q = ca.SX.sym("q", self.size)
+        frame = self.frame(q, ca.SX.zeros(self.data_size), ca.SX(0))
+        jacobian = KeypointDerivatives(self.chain, frame.pose, self.measured).jacobian()
+        return ca.Function("points_jacobian", [q, self._shared], [ca.densify(jacobian)], {"cse": True})
+
     def _kernel(self, span: int, places: list[int], terms: Sequence[Term]) -> Kernel:
         """Make the functions of the terms of one span. See :mod:`lifting` for the derivatives."""
         q = ca.SX.sym("q", self.size * span)
@@ -117,21 +142,16 @@ class KernelSet:
         steps = [*ca.vertsplit(step), ca.SX(ca.DM.nan())]
         windows = zip(ca.vertsplit(q, self.size), ca.vertsplit(data, self.data_size), steps, strict=False)
         lift = Lift(self.chain, self.measured, [self.frame(*window) for window in windows])
-        residuals = [ca.densify(ca.SX(terms[i].residual(*lift.frames))) for i in places]
-        own_costs = [getattr(terms[i], "cost", None) for i in places]
-        lifted = ca.vertcat(
-            *[
-                ca.sumsqr(residual) / 2 if cost is None else cost(*lift.frames)
-                for residual, cost in zip(residuals, own_costs, strict=True)
-            ]
-        )
+        parts = [_Part.of(terms[i], lift.frames) for i in places]
+        lifted = ca.vertcat(*[part.cost for part in parts])
         costs = lift.lower(lifted)
         gradient, exact = lift.derivatives(q, ca.sum1(lifted))
-        gauss_newton = lift.gauss_newton(q, ca.vertcat(*residuals))
+        gauss_newton = lift.gauss_newton(q, ca.vertcat(*[part.residual for part in parts]))
+        gauss_newton += ca.hessian(sum((part.cost for part in parts if part.quadratic), ca.SX(0)), q)[0]
         blocks: list[Block] = []
         for first, lag in ((i, k) for k in range(span) for i in range(span - k)):
-            parts = [_block(matrix, self.size, first, lag) for matrix in (exact, gauss_newton)]
-            pattern = parts[0].sparsity() + parts[1].sparsity()
+            both = [_block(matrix, self.size, first, lag) for matrix in (exact, gauss_newton)]
+            pattern = both[0].sparsity() + both[1].sparsity()
             if pattern.nnz() or not blocks:  # a function gives at least one output
                 blocks.append(Block(first, lag, pattern))
 
@@ -160,9 +180,11 @@ class KernelSet:
         return Frame(
             joint_angle=ca.vertcat(*[value for name, value in parts.items() if not moves[name]]),
             translation=ca.vertcat(*[value for name, value in parts.items() if moves[name]]),
+            coordinate=parts,
             pose=forward_kinematics(self.chain, parts, self._geometry),
             observed={name: data[3 * i : 3 * i + 3] for i, name in enumerate(self.measured)},
             confidence={name: data[3 * count + i] for i, name in enumerate(self.measured)},
+            appears={name: data[4 * count + i] for i, name in enumerate(self.measured)},
             step=step,
             links=self.links,
             link_cosine={},

@@ -23,7 +23,7 @@ _BLAS = ThreadpoolController()
 class SelectedInverse:
     """Covariance of the free coordinates; held ones have none.
 
-    ``lags[k]``: (T - k, n) of each coordinate with itself k frames later.
+    ``lags[k]``: (T - k, n, n) of the coordinates of a frame with those k frames later.
     """
 
     lags: tuple[np.ndarray, ...]
@@ -42,19 +42,21 @@ def selected_inverse(banded: BandedHessian, blocks: list[np.ndarray], free: np.n
         pivots.append(root.T @ root)
         gains.append(pivots[-1] @ coupling)
         fill = coupling.T @ gains[-1]
-    lags = np.zeros((3, 2 * count, size))
+    lags = np.zeros((3, 2 * count, size, size))
     inverse = pivots[-1]
     for g in range(count - 1, -1, -1):
         if g + 1 < count:
             across = -gains[g] @ inverse
             inverse = pivots[g] - across @ gains[g].T
-            lags[1, 2 * g + 1] = np.diag(across[size:, :size])
-            lags[2, 2 * g] = np.diag(across[:size, :size])
-            lags[2, 2 * g + 1] = np.diag(across[size:, size:])
-        lags[0, 2 * g : 2 * g + 2] = np.diag(inverse).reshape(2, size)
-        lags[1, 2 * g] = np.diag(inverse[:size, size:])
+            lags[1, 2 * g + 1] = across[size:, :size]
+            lags[2, 2 * g] = across[:size, :size]
+            lags[2, 2 * g + 1] = across[size:, size:]
+        lags[0, 2 * g], lags[0, 2 * g + 1] = inverse[:size, :size], inverse[size:, size:]
+        lags[1, 2 * g] = inverse[:size, size:]
         pivots.pop()
-    kept = [lags[k, : frames - k] * free[: frames - k] * free[k:] for k in range(min(3, frames))]
+    kept = [
+        lags[k, : frames - k] * free[: frames - k, :, None] * free[k:, None, :] for k in range(min(3, frames))
+    ]
     return SelectedInverse(tuple(kept))
 
 

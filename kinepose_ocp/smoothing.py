@@ -1,22 +1,20 @@
-"""Smoothness chosen from the data: how noisy the points are, and how lively each joint is.
+"""Smoothness chosen from the data: how the points err, and what the subject's poses are like.
 
-Model: every coordinate of a keypoint has white noise of one standard deviation sigma; every joint's angles
-are integrated Ornstein-Uhlenbeck processes (white acceleration, velocities that fade with RELAXATION) of one
-spectral density Q a joint, one for the root's rotation, one for its translation [rad2/s3, m2/s3]. Empirical
-Bayes (expectation-maximisation with a Laplace approximation; MacKay, Neural Comput. 4, 1992) alternates a few
-Newton steps for the angles with
+Empirical Bayes (expectation-maximisation with a Laplace approximation) alternates a few Newton steps for the
+angles with
 
-    gamma   = free coordinates - sum_c tr(S K_c)                     effective number of parameters
+    gamma   = free coordinates - tr(S K)                             effective number of parameters
     sigma^2 = weighted squared residuals / (coordinates seen - gamma)
-    Q_c     = Q_c |q|^2_{K_c} / (free_c - null_c - tr(S K_c))
+    prior   = what :mod:`pose_prior` learns from the motion and S
 
-where S is the posterior covariance and K_c the prior's Hessian of class c. Densities in time make the result
-independent of frame rate. Points far off lose weight (Student-t, DEGREES degrees of freedom; Lange, Little
-and Taylor, JASA 84, 1989).
+where S is the posterior covariance and K the prior's Hessian. Densities in time make the result independent
+of frame rate. Where the residuals turn out not to be white, a second set of rounds finds slow errors; the
+prior stays, for both together are more than a short motion can tell apart.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,120 +23,56 @@ import xarray as xr
 from kinepose_ocp import newton
 from kinepose_ocp.case import Case
 from kinepose_ocp.chain import Chain
-from kinepose_ocp.newton import BandedHessian
-from kinepose_ocp.selected_inverse import SelectedInverse, selected_inverse
-from kinepose_ocp.terms import (
-    AngularAcceleration,
-    AngularVelocity,
-    KeypointPosition,
-    LinearAcceleration,
-    LinearVelocity,
-    Term,
+from kinepose_ocp.measurement_errors import (
+    Drift,
+    MeasurementErrors,
+    autocovariance,
+    student_weights,
+    white_noise,
 )
+from kinepose_ocp.newton import BandedHessian
+from kinepose_ocp.pose_prior import Evidence, PosePrior, PoseStatistics
+from kinepose_ocp.selected_inverse import SelectedInverse, selected_inverse
+from kinepose_ocp.terms import Term
 
-RELAXATION = 0.1  # s
 FIRST_NOISE = 0.02  # m
-FIRST_DENSITY = 100.0  # rad2/s3
-LEVER = 0.1  # m; first density of translations: that of rotations times this squared
-ROUNDS = 6
+ROUNDS = 12
 LONGEST = 3000  # frames that are inverted at once
 OVERLAP = 60  # frames; further off, a frame hardly changes a deviation
 STEPS = 3  # Newton steps of a round
-SETTLED = 0.08  # change of log noise, and half that of log densities, at which the rounds end
-SMALLEST_NOISE = 1e-4  # m
-SLOWEST = 1e-4  # least density of a class, relative to the median
-DEGREES = 10.0  # of freedom of the noise's Student-t distribution
+SETTLED = 0.08  # change of log spread, and half that of log densities, at which the rounds end
+SUSPECT_DRIFT = 0.002  # m; slow errors of this size left by a fit with white ones make us look for them,
+LEAST_DRIFT = 0.004  # m; and we believe what we find when it is at least this
+FIRST_DRIFT_TIME = 0.3  # s
 
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Noise of the keypoints and liveliness of the coordinates.
+    """How the points err, and what poses and their changes are like."""
 
-    noise: standard deviation of a coordinate of a keypoint [m]. density: (n,) spectral density of every
-    free coordinate's acceleration [rad2/s3 or m2/s3].
-    """
-
-    noise: float
-    density: np.ndarray
-
-
-@dataclass(frozen=True)
-class Classes:
-    """Which coordinates share a density: those of a joint; root rotation and translation apart."""
-
-    of: np.ndarray  # (n,) class of every free coordinate
-    translates: np.ndarray  # (n,) bool
-    root: np.ndarray  # (n,) bool
+    errors: MeasurementErrors
+    prior: PosePrior
 
     @classmethod
-    def of_chain(cls, chain: Chain) -> Classes:
-        """Find the classes of a chain's free coordinates."""
-        labels = [(name.split(".")[0], dof.translates) for name, dof in chain.free_dofs.items()]
-        order = list(dict.fromkeys(labels))
-        return cls(
-            of=np.array([order.index(label) for label in labels]),
-            translates=np.array([moves for _, moves in labels]),
-            root=np.array([joint == chain.root.name for joint, _ in labels]),
-        )
+    def first(cls, chain: Chain) -> Smoothness:
+        """Where the rounds start."""
+        return cls(MeasurementErrors(FIRST_NOISE), PosePrior.first(chain))
+
+    def terms(self, step: float) -> tuple[Term, ...]:
+        """Cost terms at a time step [s]."""
+        return (*self.errors.terms(step), *self.prior.terms(step))
+
+    def change(self, before: Smoothness) -> float:
+        """Largest change of the logarithm of a standard deviation."""
+        liveliness = np.log(self.prior.density / before.prior.density)
+        return max(abs(np.log(self.errors.spread / before.errors.spread)), np.abs(liveliness).max() / 2)
 
 
-def terms_of(smoothness: Smoothness, classes: Classes, step: float) -> list[Term]:
-    """Cost terms of this noise and these densities at a time step [s].
-
-    A density Q makes per-frame standard deviations sqrt(Q / step) of accelerations and RELAXATION times that
-    of velocities; the root's velocity is free, so that a subject may spin and run.
-    """
-    acceleration = np.sqrt(smoothness.density / step)
-    velocity = np.where(classes.root, np.inf, RELAXATION * acceleration)
-    turns = ~classes.translates
-    terms: list[Term] = [
-        KeypointPosition(smoothness.noise),
-        AngularVelocity(tuple(velocity[turns])),
-        AngularAcceleration(tuple(acceleration[turns])),
-    ]
-    if classes.translates.any():
-        terms.append(LinearVelocity(tuple(velocity[~turns])))
-        terms.append(LinearAcceleration(tuple(acceleration[~turns])))
-    return terms
+Learn = Callable[[Case, np.ndarray, Smoothness], Smoothness]
 
 
-class Prior:
-    """Squared velocities and accelerations of the coordinates, and their expectation."""
-
-    def __init__(self, time: np.ndarray, classes: Classes):
-        steps = np.diff(time)
-        self.step = float(np.median(steps)) if len(steps) else 1.0
-        speeds = (np.stack([-1 / steps, 1 / steps], axis=1), np.where(classes.root, 0.0, RELAXATION**-2))
-        middle = (steps[:-1] + steps[1:]) / 2
-        first, last = 1 / (steps[:-1] * middle), 1 / (steps[1:] * middle)
-        changes = (np.stack([first, -first - last, last], axis=1), np.ones(len(classes.of)))
-        self.parts = [part for part in (speeds, changes) if len(part[0])]
-        self.unseen = np.where(classes.root, 2, 1)  # dimensions of a coordinate without a prior
-
-    def energy(self, q: np.ndarray) -> np.ndarray:
-        """(n,) prior cost of each coordinate at unit density, times two."""
-        total = np.zeros(q.shape[1])
-        for stencil, weight in self.parts:
-            windows = sum(
-                stencil[:, [i]] * q[i : len(q) - stencil.shape[1] + 1 + i] for i in range(stencil.shape[1])
-            )
-            total += weight * self.step * np.square(windows).sum(axis=0)
-        return total
-
-    def trace(self, covariance: SelectedInverse) -> np.ndarray:
-        """(n,) expectation of the same for the covariance: tr(S K) at unit density."""
-        total = np.zeros(covariance.lags[0].shape[1])
-        for stencil, weight in self.parts:
-            width = stencil.shape[1]
-            for i in range(width):
-                for j in range(width):
-                    lagged = covariance.lags[abs(i - j)][min(i, j) :][: len(stencil)]
-                    total += weight * self.step * (stencil[:, [i]] * stencil[:, [j]] * lagged).sum(axis=0)
-        return total
-
-
-def choose(case: Case, start: np.ndarray) -> tuple[Case, np.ndarray, Smoothness]:
-    """Choose the smoothness of a case whose terms are those of :func:`terms_of`.
+def choose(case: Case, start: np.ndarray, first: Smoothness) -> tuple[Case, np.ndarray, Smoothness]:
+    """Choose white noise and a prior, for a case whose terms are those of ``first``.
 
     Parameters
     ----------
@@ -150,38 +84,86 @@ def choose(case: Case, start: np.ndarray) -> tuple[Case, np.ndarray, Smoothness]
     The case with the chosen terms and the weights of its points, coordinates near its solution, the choice.
     A motion of more than LONGEST frames is judged by that many in its middle.
     """
-    if case.frames > LONGEST:
-        middle = slice((case.frames - LONGEST) // 2, (case.frames + LONGEST) // 2)
-        part = replace(case, keypoints=case.keypoints.isel(time=middle))
-        part, _, smoothness = choose(part, start[middle])
-        case = replace(case, terms=part.terms)
-        limits = newton.Limits(*case.bounds, iterations=STEPS, stall=1e-3)
-        q = newton.minimise(case.transcription, case.parameters, start, limits).x
-        return replace(case, weights=student_weights(case, q, smoothness.noise)), q, smoothness
-    classes = Classes.of_chain(case.problem.kernels.chain)
-    prior = Prior(case.keypoints.time.values, classes)
-    smoothness = first_smoothness(classes)
-    q = start
+    return _rounds(case, start, replace(first, prior=first.prior.around(start)), _learn_all)
+
+
+def choose_errors(case: Case, start: np.ndarray, first: Smoothness) -> tuple[Case, np.ndarray, Smoothness]:
+    """Choose white and slow errors for a prior; the rest as :func:`choose`."""
+    return _rounds(case, start, first, _learn_errors)
+
+
+def with_drift(case: Case, q: np.ndarray, smoothness: Smoothness) -> Smoothness | None:
+    """Where to start with slow errors, if those left by a fit with white ones are not white."""
+    if case.frames < 4:
+        return None
+    part = _middle(case)
+    place = q[_middle_frames(case)]
+    c0, c1, _ = autocovariance(part, place, posterior(part, place)[0])
+    if c1 < SUSPECT_DRIFT**2:
+        return None
+    noise = float(np.sqrt(max(c0 - c1, c0 / 4)))
+    return replace(smoothness, errors=MeasurementErrors(noise, Drift(float(np.sqrt(c1)), FIRST_DRIFT_TIME)))
+
+
+def is_believed(smoothness: Smoothness) -> bool:
+    """Whether slow errors are large enough to be told from a skeleton that does not quite fit."""
+    drift = smoothness.errors.drift
+    return drift is None or drift.spread >= LEAST_DRIFT
+
+
+def _rounds(
+    case: Case, start: np.ndarray, smoothness: Smoothness, learn: Learn
+) -> tuple[Case, np.ndarray, Smoothness]:
+    step = PoseStatistics(case.keypoints.time.values).step
+    part, q = _middle(case), start[_middle_frames(case)]
     for _ in range(ROUNDS):
-        case = replace(case, terms=tuple(terms_of(smoothness, classes, prior.step)))
-        limits = newton.Limits(*case.bounds, iterations=STEPS, stall=1e-3)
-        fit = newton.minimise(case.transcription, case.parameters, q, limits)
-        q = fit.x
-        after = _maximise(case, fit, prior, classes, smoothness)
-        case = replace(case, weights=student_weights(case, q, after.noise))
-        change = max(
-            abs(np.log(after.noise / smoothness.noise)),
-            np.abs(np.log(after.density / smoothness.density)).max() / 2,
-        )
-        smoothness = after
-        if change < SETTLED:
+        part = replace(part, terms=smoothness.terms(step))
+        q = _improved(part, q)
+        before, smoothness = smoothness, learn(part, q, smoothness)
+        part = replace(part, weights=student_weights(part, q, smoothness.errors.spread))
+        if smoothness.change(before) < SETTLED:
             break
-    return replace(case, terms=tuple(terms_of(smoothness, classes, prior.step))), q, smoothness
+    case = replace(case, terms=smoothness.terms(step))
+    if part.frames == case.frames:
+        return replace(case, weights=part.weights), q, smoothness
+    q = _improved(case, start)
+    return replace(case, weights=student_weights(case, q, smoothness.errors.spread)), q, smoothness
 
 
-def first_smoothness(classes: Classes) -> Smoothness:
-    """Where the rounds start."""
-    return Smoothness(FIRST_NOISE, FIRST_DENSITY * np.where(classes.translates, LEVER**2, 1.0))
+def _improved(case: Case, q: np.ndarray) -> np.ndarray:
+    """Coordinates after a few Newton steps."""
+    limits = newton.Limits(*case.bounds, iterations=STEPS, stall=1e-3)
+    return newton.minimise(case.transcription, case.parameters, q, limits).x
+
+
+def _middle_frames(case: Case) -> slice:
+    first = max(case.frames - LONGEST, 0) // 2
+    return slice(first, first + min(case.frames, LONGEST))
+
+
+def _middle(case: Case) -> Case:
+    """At most LONGEST frames of a case."""
+    return case if case.frames <= LONGEST else _part(case, _middle_frames(case))
+
+
+def _part(case: Case, frames: slice) -> Case:
+    weights = None if case.weights is None else case.weights[frames]
+    return replace(case, keypoints=case.keypoints.isel(time=frames), weights=weights)
+
+
+def _learn_all(case: Case, q: np.ndarray, before: Smoothness) -> Smoothness:
+    """White noise and prior that a fit and its covariance speak for."""
+    covariance, free = posterior(case, q)
+    evidence = Evidence(q, free, covariance, PoseStatistics(case.keypoints.time.values))
+    noise = white_noise(case, q, free.sum() - evidence.determined(before.prior))
+    return Smoothness(MeasurementErrors(noise), evidence.learn(before.prior))
+
+
+def _learn_errors(case: Case, q: np.ndarray, before: Smoothness) -> Smoothness:
+    """White and slow errors that a fit and its covariance speak for."""
+    step = PoseStatistics(case.keypoints.time.values).step
+    covariances = autocovariance(case, q, posterior(case, q)[0])
+    return replace(before, errors=MeasurementErrors.of_covariances(covariances, step))
 
 
 def posterior(case: Case, q: np.ndarray) -> tuple[SelectedInverse, np.ndarray]:
@@ -205,41 +187,7 @@ def deviations(case: Case, motion: xr.Dataset) -> np.ndarray:
     variance = np.zeros_like(q)
     for start in range(0, case.frames, LONGEST):
         first, last = max(start - OVERLAP, 0), min(start + LONGEST + OVERLAP, case.frames)
-        part = replace(
-            case,
-            keypoints=case.keypoints.isel(time=slice(first, last)),
-            weights=None if case.weights is None else case.weights[first:last],
-        )
         kept = slice(start, min(start + LONGEST, case.frames))
-        variance[kept] = posterior(part, q[first:last])[0].lags[0][kept.start - first : kept.stop - first]
+        inside = posterior(_part(case, slice(first, last)), q[first:last])[0].lags[0]
+        variance[kept] = np.einsum("tii->ti", inside[kept.start - first : kept.stop - first])
     return np.sqrt(np.maximum(variance, 0.0))
-
-
-def _maximise(
-    case: Case, fit: newton.NewtonResult, prior: Prior, classes: Classes, before: Smoothness
-) -> Smoothness:
-    """Noise and densities that the fit and its covariance speak for."""
-    covariance, free = posterior(case, fit.x)
-    known = prior.trace(covariance) / before.density
-    count = free.sum(axis=0)
-    confidence = case.data[:, 3 * len(case.problem.kernels.measured) :]
-    squares, seen = confidence * np.square(case.misses(fit.x)).sum(axis=2), confidence > 0
-    effective = count.sum() - known.sum()
-    noise = np.sqrt(squares.sum() / max(3 * seen.sum() - effective, 1.0))
-    energy = np.bincount(classes.of, prior.energy(fit.x) / before.density)
-    room = np.bincount(classes.of, np.maximum(count - prior.unseen - known, 0.0))
-    ratio = np.clip((energy + 1e-9) / (room + 1e-6), 0.02, 50.0)
-    density = before.density * ratio[classes.of]
-    joints = ~classes.root
-    typical = np.median(density[joints]) if joints.any() else np.median(density)
-    scale = np.where(classes.translates, LEVER**2, 1.0)
-    return Smoothness(
-        noise=max(float(noise), SMALLEST_NOISE),
-        density=np.clip(density, SLOWEST * typical * scale, 1e12),
-    )
-
-
-def student_weights(case: Case, q: np.ndarray, noise: float) -> np.ndarray:
-    """Weights (T, K) [1] of points under a Student-t distribution: one near the model, small far off."""
-    squares = np.square(case.misses(q)).sum(axis=2) / noise**2
-    return np.minimum((DEGREES + 3) / (DEGREES + squares), 1.0)

@@ -16,6 +16,7 @@ from kinepose_ocp.errors import KineposeError, SolveError
 from kinepose_ocp.frame_by_frame import solve_frames
 from kinepose_ocp.keypoints import check_size, for_chain
 from kinepose_ocp.lengths import with_estimated_lengths
+from kinepose_ocp.measurement_errors import Drift
 from kinepose_ocp.problem import build_problem, check_free, default_terms, with_held
 from kinepose_ocp.solvers import Progress
 
@@ -83,13 +84,21 @@ def _solve_automatically(
     held = hidden_dofs(chain, measured)
     chain = with_held(chain, held)
     moving = chain.with_moving_root()
-    classes = smoothing.Classes.of_chain(moving)
+    first = smoothing.Smoothness.first(moving)
     step = float(np.median(np.diff(keypoints.time))) if keypoints.sizes["time"] > 1 else 1.0
-    terms = smoothing.terms_of(smoothing.first_smoothness(classes), classes, step)
+    terms = first.terms(step)
     problem = build_problem(moving, keypoints, terms)
     began = clock.perf_counter()
-    case = Case(problem, problem.kernels.chain, problem.keypoints, tuple(terms))
-    case, start, chosen = smoothing.choose(case, case.best_start())
+    case = Case(problem, problem.kernels.chain, problem.keypoints, terms)
+    case, start, chosen = smoothing.choose(case, case.best_start(), first)
+    slow = smoothing.with_drift(case, start, chosen)
+    if slow is not None:
+        terms = slow.terms(step)
+        drifting = build_problem(moving, keypoints, terms)
+        other = Case(drifting, drifting.kernels.chain, drifting.keypoints, terms, case.weights)
+        found = smoothing.choose_errors(other, start, slow)
+        if smoothing.is_believed(found[2]):
+            problem, (case, start, chosen) = drifting, found
     spent = clock.perf_counter() - began
     try:
         motion = problem.solve_case(case, solver, start, on_iteration)
@@ -107,11 +116,22 @@ def _described(
 ) -> xr.Dataset:
     """Add what was chosen and how sure the angles are; take out what the user's chain does not have."""
     motion["guess_seconds"] = motion.guess_seconds + seconds
-    noise = {"units": "mm", "long_name": "estimated standard deviation of a keypoint coordinate"}
-    motion["keypoint_noise"] = ((), 1000 * chosen.noise, noise)
+    noise = {
+        "units": "mm",
+        "long_name": "estimated standard deviation of white noise of a keypoint coordinate",
+    }
+    motion["keypoint_noise"] = ((), 1000 * chosen.errors.noise, noise)
+    drift = chosen.errors.drift or Drift(0.0, np.nan)
+    slow = {
+        "units": "mm",
+        "long_name": "estimated standard deviation of slow errors of a keypoint coordinate",
+    }
+    motion["keypoint_drift"] = ((), 1000 * drift.spread, slow)
+    lasting = {"units": "s", "long_name": "estimated time constant of slow errors"}
+    motion["keypoint_drift_time"] = ((), drift.time_constant, lasting)
     names = list(case.problem.kernels.chain.free_dofs)
     place = [names.index(name) if name in names else -1 for name in motion.dof.values]
-    density = np.append(np.degrees(np.degrees(chosen.density)), np.nan)[place]
+    density = np.append(np.degrees(np.degrees(chosen.prior.density)), np.nan)[place]
     motion["acceleration_density"] = (
         ("dof",),
         density,

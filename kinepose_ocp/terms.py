@@ -3,7 +3,8 @@
 A term is any dataclass with a whole number ``span`` and a method ``residual(self, *frames)`` that sees
 ``span`` consecutive :class:`Frame` objects and returns one vector of dimensionless residuals. There is
 nothing to derive from and nothing to register. The cost is half the sum of squares over all windows of
-``span`` frames; a term may give it itself as ``cost(self, *frames)`` where that has a cheaper form. Every
+``span`` frames; a term may give it itself as ``cost(self, *frames)`` where that has a cheaper form. A term
+that says ``quadratic = True`` gives only its cost, which is quadratic and convex in the coordinates. Every
 field of the dataclass that holds numbers becomes a parameter of the program: its value can change without
 building anything again.
 
@@ -36,12 +37,16 @@ class Frame:
         (n,) free rotational DOFs [rad], in the order of ``dofs``.
     translation
         (m,) free translational DOFs [m].
+    coordinate
+        The free DOFs by name [rad or m].
     pose
         The forward kinematics of the frame [m].
     observed
         Measured position (3,) [m] of every measured keypoint.
     confidence
         Its weight in 0..1 [1]; 0 where it is missing.
+    appears
+        1 where it is seen and was not in the frame before, else 0 [1].
     step
         Time to the next frame [s].
     links
@@ -52,21 +57,20 @@ class Frame:
 
     joint_angle: ca.SX
     translation: ca.SX
+    coordinate: Mapping[str, ca.SX]
     pose: Pose
     observed: Mapping[str, ca.SX]
     confidence: Mapping[str, ca.SX]
+    appears: Mapping[str, ca.SX]
     step: ca.SX
     links: tuple[Link, ...]
     link_cosine: Mapping[Link, ca.SX]
 
 
 class Term(Protocol):
-    """What the problem asks of a term: ``span``, and ``residual`` of that many consecutive frames."""
+    """What the problem asks of every term; beside it, ``residual`` or ``cost`` of that many frames."""
 
     span: int
-
-    def residual(self, *frames: Any, **none: Any) -> ca.SX:
-        """Return the residuals [1]."""
 
 
 def link_direction(vector: ca.SX) -> ca.SX:
@@ -133,6 +137,51 @@ class KeypointPosition:
         return ca.vertcat(*parts)
 
 
+@dataclass(frozen=True)
+class AppearingKeypointPosition:
+    """Put the chain's keypoints on the measured ones in frames where they appear.
+
+    std: standard deviation of a measured coordinate [m].
+    """
+
+    std: float
+    span = 1
+
+    def residual(self, frame: Frame) -> ca.SX:
+        """Position errors of all measured keypoints [1]; zero where they were seen before."""
+        parts = []
+        for name, measured in frame.observed.items():
+            error = frame.pose.keypoint_position[name] - measured
+            parts.append(ca.sqrt(frame.confidence[name] * frame.appears[name]) / self.std * error)
+        return ca.vertcat(*parts)
+
+
+@dataclass(frozen=True)
+class DriftingKeypointPosition:
+    """Put the chain's keypoints on the measured ones, whose errors last for several frames.
+
+    A real detector errs slowly. Errors are whitened over three frames: the residual is the part of a
+    frame's error that those of the two frames before do not foretell. Goes with
+    :class:`AppearingKeypointPosition` for the frames that have none before.
+
+    whitening: weights [1/m] of the errors two frames before, one before, and now.
+    """
+
+    whitening: tuple[float, float, float]
+    span = 3
+
+    def residual(self, *frames: Frame) -> ca.SX:
+        """Whitened position errors of all measured keypoints [1]."""
+        parts = []
+        for name in frames[0].observed:
+            errors = [frame.pose.keypoint_position[name] - frame.observed[name] for frame in frames]
+            trust = ca.sqrt(
+                frames[0].confidence[name] * frames[1].confidence[name] * frames[2].confidence[name]
+            )
+            parts.append(trust * sum(self.whitening[i] * error for i, error in enumerate(errors)))
+        return ca.vertcat(*parts)
+
+
 def _rate(value: str, before: Frame, after: Frame) -> ca.SX:
     return (getattr(after, value) - getattr(before, value)) / before.step
 
@@ -189,3 +238,70 @@ class LinearAcceleration:
     def residual(self, *frames: Frame) -> ca.SX:
         """Translational accelerations [1]."""
         return _second_rate("translation", frames) / self.std
+
+
+@dataclass(frozen=True)
+class PoseDeviation:
+    """Prefer poses near a mean pose.
+
+    joints: names of the free DOFs of each joint. mean: of all these DOFs [rad or m]. precision: one
+    symmetric matrix a joint, row by row, one after the other: the inverses of the joints' covariances
+    [1/(rad or m)2].
+    """
+
+    joints: tuple[tuple[str, ...], ...]
+    mean: tuple[float, ...]
+    precision: tuple[float, ...]
+    span = 1
+    quadratic = True
+
+    def cost(self, frame: Frame) -> ca.SX:
+        """Half the squared distance to the mean pose [1]."""
+        return _squared(_pose(frame, self.joints) - self.mean, self.joints, self.precision) / 2
+
+
+@dataclass(frozen=True)
+class PoseVelocity:
+    """Prefer poses that change slowly; as :class:`PoseDeviation`, of the rates [s2/(rad or m)2]."""
+
+    joints: tuple[tuple[str, ...], ...]
+    precision: tuple[float, ...]
+    span = 2
+    quadratic = True
+
+    def cost(self, before: Frame, after: Frame) -> ca.SX:
+        """Half the squared velocity [1]."""
+        change = _pose(after, self.joints) - _pose(before, self.joints)
+        return _squared(change / before.step, self.joints, self.precision) / 2
+
+
+@dataclass(frozen=True)
+class PoseAcceleration:
+    """Prefer poses that change evenly; as :class:`PoseDeviation`, of the accelerations [s4/(rad or m)2]."""
+
+    joints: tuple[tuple[str, ...], ...]
+    precision: tuple[float, ...]
+    span = 3
+    quadratic = True
+
+    def cost(self, before: Frame, here: Frame, after: Frame) -> ca.SX:
+        """Half the squared acceleration [1]."""
+        first, second, third = (_pose(frame, self.joints) for frame in (before, here, after))
+        change = (third - second) / here.step - (second - first) / before.step
+        change *= 2 / (before.step + here.step)
+        return _squared(change, self.joints, self.precision) / 2
+
+
+def _pose(frame: Frame, joints: tuple[tuple[str, ...], ...]) -> ca.SX:
+    return ca.vertcat(*[frame.coordinate[name] for dofs in joints for name in dofs])
+
+
+def _squared(vector: ca.SX, joints: tuple[tuple[str, ...], ...], precision: Any) -> ca.SX:
+    """Sum of the joints' squared vectors in the metric of their precision matrices."""
+    total, start, used = ca.SX(0), 0, 0
+    for dofs in joints:
+        size = len(dofs)
+        matrix = ca.reshape(precision[used : used + size**2], size, size)
+        total += ca.bilin(ca.triu2symm(ca.triu(matrix)), *[vector[start : start + size]] * 2)
+        start, used = start + size, used + size**2
+    return total

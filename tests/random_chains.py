@@ -77,10 +77,11 @@ def random_coordinates(chain: Chain, rng: np.random.Generator, frames: int) -> n
 
 
 def random_data(measured: int, rng: np.random.Generator, frames: int) -> np.ndarray:
-    """(T, 4K) measured positions [m], then confidences; some are 0."""
+    """(T, 5K) measured positions [m], confidences (some are 0), and where points appear."""
     position = rng.normal(0, 0.4, (frames, 3 * measured))
     confidence = rng.uniform(0.2, 1, (frames, measured)) * (rng.random((frames, measured)) < 0.9)
-    return np.concatenate([position, confidence], axis=1)
+    appears = rng.random((frames, measured)) < 0.3
+    return np.concatenate([position, confidence, appears], axis=1)
 
 
 # ---- plain expressions -------------------------------------------------------------------------------
@@ -99,9 +100,11 @@ def plain_frame(chain: Chain, measured: tuple[str, ...], q: ca.SX, data: np.ndar
     return Frame(
         joint_angle=ca.vertcat(*[v for v, move in zip(parts.values(), moves, strict=True) if not move]),
         translation=ca.vertcat(*[v for v, move in zip(parts.values(), moves, strict=True) if move]),
+        coordinate=parts,
         pose=pose,
         observed=observed,
         confidence={name: ca.SX(data[3 * len(measured) + i]) for i, name in enumerate(measured)},
+        appears={name: ca.SX(data[4 * len(measured) + i]) for i, name in enumerate(measured)},
         step=ca.SX(step),
         links=links,
         link_cosine=cosine,

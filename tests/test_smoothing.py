@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import scipy.signal
 
 import kinepose_ocp as kp
 from kinepose_ocp import metrics, smoothing
-from kinepose_ocp.smoothing import Classes, Prior
+from kinepose_ocp.measurement_errors import Drift, MeasurementErrors
+from kinepose_ocp.pose_prior import TIME_CONSTANTS, PosePrior, PoseStatistics, order_weights
+from kinepose_ocp.selected_inverse import SelectedInverse
 from kinepose_ocp.synthetic import measure, random_motion
 
 
@@ -20,7 +23,7 @@ def noisy(imvip22, truth):
 
 
 def test_noise_is_found(noisy):
-    assert float(noisy.keypoint_noise) == pytest.approx(10, rel=0.15)
+    assert float(noisy.keypoint_noise) == pytest.approx(10, rel=0.05)
     assert noisy.keypoint_noise.attrs["units"] == "mm"
 
 
@@ -92,17 +95,80 @@ def test_few_frames(imvip22, truth, frames):
     assert motion.converged == 1 and np.isfinite(motion.joint_angle).all()
 
 
-def test_prior_energy_and_trace_agree(imvip22):
-    """The trace of a rank-one covariance is the energy of its vector."""
-    from kinepose_ocp.selected_inverse import SelectedInverse
-
-    chain = imvip22.with_moving_root()
+def test_moments_of_a_motion_and_of_its_covariance_agree():
+    """The expectation for a covariance of rank one is the value for its vector."""
     generator = np.random.default_rng(0)
-    time = np.cumsum(generator.uniform(0.01, 0.03, 9))
-    prior = Prior(time, Classes.of_chain(chain))
-    q = generator.normal(size=(9, len(chain.free_dofs)))
-    lags = tuple(q[: 9 - k] * q[k:] for k in range(3))
-    assert np.allclose(prior.trace(SelectedInverse(lags)), prior.energy(q))
+    statistics = PoseStatistics(np.cumsum(generator.uniform(0.01, 0.03, 9)))
+    q = generator.normal(size=(9, 4))
+    lags = tuple(np.einsum("ti,tj->tij", q[: 9 - k], q[k:]) for k in range(3))
+    for seen, expected in zip(
+        statistics.of_motion(q), statistics.of_covariance(SelectedInverse(lags)), strict=True
+    ):
+        assert np.allclose(seen, expected)
+
+
+def test_log_determinant_is_that_of_the_whole_matrix():
+    statistics = PoseStatistics(np.arange(7) * 0.02)
+    for time_constant, found in zip(TIME_CONSTANTS, statistics.log_determinants, strict=True):
+        moments = statistics.of_motion(np.eye(7))
+        whole = sum(w * part for w, part in zip(order_weights(time_constant), moments, strict=True))
+        assert found == pytest.approx(np.linalg.slogdet(whole)[1], rel=1e-9)
+
+
+def test_cost_of_the_prior_is_that_of_a_matern_process(imvip22, truth):
+    """On a fine grid the prior's precision is the inverse of the Matern-3/2 covariance, but for the ends."""
+    step, tau, frames = 0.005, 0.05, 241
+    time = np.arange(frames) * step
+    statistics = PoseStatistics(time)
+    precision = sum(
+        w * part for w, part in zip(order_weights(tau), statistics.of_motion(np.eye(frames)), strict=True)
+    )
+    variance = np.linalg.inv(precision)[frames // 2]
+    lag = np.abs(time - time[frames // 2]) / tau
+    near = lag < 6
+    assert np.allclose(variance[near], ((1 + lag) * np.exp(-lag))[near], atol=0.03)
+
+
+def test_prior_has_a_process_for_every_joint(imvip22):
+    prior = PosePrior.first(imvip22.with_moving_root())
+    assert len(prior.root) == 6
+    assert sorted(np.concatenate([joint.places for joint in prior.joints])) == list(
+        range(6, len(prior.names))
+    )
+
+
+def test_whitening_leaves_white_noise():
+    """Errors of an Ornstein-Uhlenbeck process with white noise, filtered, have unit size and hardly memory.
+
+    Two frames of memory are not quite enough: the filter is the best of second order.
+    """
+    generator, frames, step = np.random.default_rng(0), 200_000, 0.02
+    errors = MeasurementErrors(0.005, Drift(0.012, 0.3))
+    keep = np.exp(-step / 0.3)
+    kicks = generator.normal(0, 0.012 * np.sqrt(1 - keep**2), frames)
+    slow = scipy.signal.lfilter([1], [1, -keep], kicks)
+    seen = slow + generator.normal(0, 0.005, frames)
+    oldest, older, now = errors.whitening(step)
+    left = now * seen[2:] + older * seen[1:-1] + oldest * seen[:-2]
+    assert left.var() == pytest.approx(1, rel=0.02)
+    assert abs((left[1:] * left[:-1]).mean()) < 0.05 < 0.1 * (seen[1:] * seen[:-1]).mean() / seen.var()
+    covariances = np.array([(seen[: frames - k] * seen[k:]).mean() for k in range(3)])
+    found = MeasurementErrors.of_covariances(covariances, step)
+    assert found.noise == pytest.approx(0.005, rel=0.1)
+    assert found.drift.spread == pytest.approx(0.012, rel=0.1)
+
+
+def test_slow_errors_are_found(imvip22, truth, noisy):
+    """A detector that errs slowly is recognised, one that does not is left alone."""
+    assert float(noisy.keypoint_drift) == 0
+    keypoints = measure(truth, noise=0.005, seed=1)
+    generator, keep = np.random.default_rng(2), np.exp(-1 / 60 / 0.3)
+    kicks = generator.normal(0, 0.012 * np.sqrt(1 - keep**2), keypoints.position.shape)
+    keypoints["position"] = keypoints.position + scipy.signal.lfilter([1], [1, -keep], kicks, axis=0)
+    motion = kp.solve_motion(imvip22, keypoints, lengths="model")
+    assert float(motion.keypoint_drift) == pytest.approx(12, rel=0.35)
+    assert float(motion.keypoint_noise) == pytest.approx(5, rel=0.35)
+    assert float(motion.keypoint_drift_time) > 0.1
 
 
 def test_long_motions_are_judged_in_parts(imvip22, truth, noisy, monkeypatch):

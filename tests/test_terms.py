@@ -15,10 +15,15 @@ from kinepose_ocp.kinematics import Kinematics
 from kinepose_ocp.terms import (
     AngularAcceleration,
     AngularVelocity,
+    AppearingKeypointPosition,
+    DriftingKeypointPosition,
     KeypointPosition,
     LinearAcceleration,
     LinearVelocity,
     LinkDirection,
+    PoseAcceleration,
+    PoseDeviation,
+    PoseVelocity,
 )
 
 
@@ -41,6 +46,8 @@ TERMS = [
     LinearVelocity(),
     LinearAcceleration(),
     NeutralPosture(),
+    AppearingKeypointPosition(0.02),
+    DriftingKeypointPosition((0.4, -1.2, 1.7)),
 ]
 STEPS = np.array([0.02, 0.03])
 
@@ -70,9 +77,11 @@ def _units():
 
 
 def data_of(points, confidence=1.0):
-    """(T, 4K) data of positions (T, K, 3) [m]."""
+    """(T, 5K) data of positions (T, K, 3) [m] that appear in the first frame."""
     weights = np.broadcast_to(confidence, points.shape[:2])
-    return np.concatenate([points.reshape(len(points), -1), weights], axis=1)
+    appears = np.zeros(points.shape[:2])
+    appears[0] = 1
+    return np.concatenate([points.reshape(len(points), -1), weights, appears], axis=1)
 
 
 def numbers_of(chain, term, q, data):
@@ -235,7 +244,7 @@ def test_rates_are_physical_at_any_frame_rate(arm, term, count, expected, frame_
     time = np.arange(term.span) / frame_rate
     acceleration = 3.0 if term.span == 3 else 0.0
     q = np.tile((time + acceleration * time**2 / 2)[:, None], 7)
-    data = np.zeros((term.span, 4 * len(arm.keypoints)))
+    data = np.zeros((term.span, 5 * len(arm.keypoints)))
     x, frames = plain_frames(arm, tuple(arm.keypoints), data, np.diff(time))
     residual = np.array(ca.Function("residual", [x], [term.residual(*frames)])(q.ravel())).ravel()
     assert np.allclose(residual, np.full(count, expected), rtol=1e-9)
@@ -244,7 +253,7 @@ def test_rates_are_physical_at_any_frame_rate(arm, term, count, expected, frame_
 def test_acceleration_is_right_for_steps_of_different_length(arm):
     time = np.array([0.0, 0.02, 0.05])
     q = np.tile((1.5 * time**2)[:, None], 7)
-    data = np.zeros((3, 4 * len(arm.keypoints)))
+    data = np.zeros((3, 5 * len(arm.keypoints)))
     x, frames = plain_frames(arm, tuple(arm.keypoints), data, np.diff(time))
     residual = ca.Function("residual", [x], [AngularAcceleration(std=1.0).residual(*frames)])(q.ravel())
     assert np.allclose(np.array(residual), 3.0)
@@ -260,5 +269,56 @@ def test_terms_without_their_dofs_cost_nothing():
     ):
         chain = Chain("one", "by hand", (joint,), {"tip": Site(joint.name, (0.0, 0.0, 1.0))})
         for term in [*idle, LinkDirection()]:  # the chain has no links either
-            found = numbers_of(chain, term, np.ones((3, 1)), np.ones((3, 4)))
+            found = numbers_of(chain, term, np.ones((3, 1)), np.ones((3, 5)))
             assert found.cost.tolist() == [0.0] and not found.gradient.any() and not found.hessian.any()
+
+
+# ---- poses -----------------------------------------------------------------------------------------------
+POSE_TERMS = [PoseDeviation, PoseVelocity, PoseAcceleration]
+
+
+@pytest.mark.parametrize("kind", POSE_TERMS, ids=lambda kind: kind.__name__)
+def test_pose_terms_are_quadratic_forms(arm, kind):
+    """Cost, gradient and both Hessians of joints with a full precision matrix each, against numpy."""
+    rng = np.random.default_rng(3)
+    names = list(arm.free_dofs)
+    joints = (tuple(names[1:4]), tuple(names[5:7]))
+    matrices = [part @ part.T for part in (rng.normal(size=(3, 3)), rng.normal(size=(2, 2)))]
+    precision = tuple(np.concatenate([matrix.ravel() for matrix in matrices]))
+    mean = rng.normal(size=5) if kind is PoseDeviation else np.zeros(5)
+    term = kind(joints, tuple(mean), precision) if kind is PoseDeviation else kind(joints, precision)
+    q = rng.normal(size=(3, 7))
+    before, after = STEPS
+    stencil = {
+        1: [1.0],
+        2: [-1 / before, 1 / before],
+        3: np.array([1 / before, -1 / before - 1 / after, 1 / after]) * 2 / (before + after),
+    }[term.span]
+    whole = np.zeros((7, 7))
+    whole[1:4, 1:4], whole[5:7, 5:7] = matrices
+    change = np.array(stencil) @ q[: term.span]
+    change[[1, 2, 3, 5, 6]] -= mean
+    found = numbers_of(arm, term, q, data_of(rng.normal(size=(3, len(arm.keypoints), 3))))
+    assert found.cost[0] == pytest.approx(change @ whole @ change / 2)
+    assert np.allclose(found.gradient, np.kron(stencil, whole @ change))
+    expected = np.triu(np.kron(np.outer(stencil, stencil), whole))
+    assert np.allclose(np.triu(found.hessian), expected)
+    assert np.allclose(np.triu(found.gauss_newton), expected)
+
+
+def test_drifting_points_count_what_the_frames_before_do_not_foretell(arm):
+    """A point that is off by a constant costs as much as the sum of the weights says."""
+    q = np.zeros((3, 7))
+    points = np.repeat(Kinematics(arm)(q[:1]).keypoint_position, 3, axis=0) - np.array([0.01, 0, 0])
+    found = numbers_of(arm, DriftingKeypointPosition((10.0, -70.0, 100.0)), q, data_of(points))
+    assert found.cost[0] == pytest.approx(len(arm.keypoints) * (40 * 0.01) ** 2 / 2)
+
+
+def test_appearing_points_count_only_where_they_appear(arm):
+    q = np.zeros((3, 7))
+    points = np.repeat(Kinematics(arm)(q[:1]).keypoint_position, 3, axis=0) - np.array([0.01, 0, 0])
+    data = data_of(points)
+    assert numbers_of(arm, AppearingKeypointPosition(0.01), q, data).cost[0] == pytest.approx(
+        len(arm.keypoints) / 2
+    )
+    assert numbers_of(arm, AppearingKeypointPosition(0.01), q[1:], data[1:]).cost[0] == 0

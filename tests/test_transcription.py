@@ -117,7 +117,7 @@ def test_terms_longer_than_the_motion_cost_nothing():
 
 def test_steps_matter():
     motion = Motion("usual", 5)
-    made, data_size = motion.transcription, 4 * len(MEASURED) * 5
+    made, data_size = motion.transcription, 5 * len(MEASURED) * 5
     before = np.array(made.cost_function(motion.x, motion.p)).ravel()
     motion.p[data_size : data_size + 4] *= 2
     after = np.array(made.cost_function(motion.x, motion.p)).ravel()
