@@ -18,7 +18,7 @@ from kinepose_ocp.kernels import KernelSet
 from kinepose_ocp.terms import Term
 from kinepose_ocp.transcription import Transcription
 
-POLISH = 20  # Newton iterations that each start gets at most before their costs are compared,
+POLISH = 10  # Newton iterations that each start gets at most before their costs are compared,
 STALL = 0.03  # and less when one gains less than this part of the cost
 
 
@@ -134,8 +134,8 @@ class Case:
     def point_jacobians(self, q: np.ndarray) -> np.ndarray:
         """(T, 3 K, n) derivatives of the model's keypoints at coordinates (T, n)."""
         kernels = self.problem.kernels
-        columns = np.array(kernels.points_jacobian.map(self.frames)(q.T, self.shared))
-        return columns.reshape(-1, self.frames, kernels.size).swapaxes(0, 1)
+        columns = self.transcription.jacobian_function(q.ravel(), self.shared)
+        return np.asarray(columns).reshape(-1, self.frames, kernels.size).swapaxes(0, 1)
 
     def costs(self, q: np.ndarray) -> dict[str, float]:
         """Cost of every term at coordinates (T, n)."""

@@ -88,13 +88,13 @@ SWEEPS = [
     BoundaryCase(
         f"noise-{level}-mm",
         f"white noise of {level} mm standard deviation on every coordinate",
-        _made(motions.randomly, FULL, 90, noise=level / 1000),
+        _made(motions.randomly, PAPER, 90, noise=level / 1000),
         _errors(*limits),
         seed=1001,
         family="noise [mm]",
         level=level,
     )
-    for level, limits in {0: (0.5, 1), 5: (2.5, 3.5), 10: (4, 6), 20: (6.5, 10)}.items()
+    for level, limits in {0: (0.5, 1), 5: (2, 2.5), 10: (2.5, 3), 20: (4, 5)}.items()
 ] + [
     BoundaryCase(
         f"rate-{level}-hz",

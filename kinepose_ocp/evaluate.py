@@ -30,6 +30,7 @@ from kinepose_ocp.slsqp_baseline import solve_slsqp
 from kinepose_ocp.solve_motion import solve_motion
 from kinepose_ocp.synthetic import limb_hinges
 
+DETERMINED = 0.5  # observability from which a joint counts as shown
 BINS = {"above_hinge_below_10": (0, 10), "above_hinge_10_to_20": (10, 20), "above_hinge_over_20": (20, 361)}
 METRICS = {  # name: unit, what it is
     "mpjas_global": ("degree", "mean angle between true and found orientation in the world"),
@@ -39,6 +40,8 @@ METRICS = {  # name: unit, what it is
     "above_hinge_below_10": ("degree", "error of the joint above an elbow or knee bent less than 10 degree"),
     "above_hinge_10_to_20": ("degree", "the same, bent 10 to 20 degree"),
     "above_hinge_over_20": ("degree", "the same, bent more"),
+    "shown": ("degree", "own error where a frame's points determine the joint: observability 0.5 or more"),
+    "hidden": ("degree", "own error where they do not"),
     "over_90": ("percent", "share of frames and joints that are wrong by more than 90 degree"),
     "rom_violation": ("degree", "largest excess over a ROM"),
     "jitter": ("m s-3", "root mean square third derivative of the keypoints"),
@@ -192,7 +195,7 @@ def measures(chain: Chain, motion: xr.Dataset, truth: xr.Dataset) -> dict[str, f
     known = summary(motion, truth)
     value = {name: known[name] for name in METRICS if name in known}
     value["keypoint_error"] *= 1000
-    value |= hinge_errors(chain, motion, truth)
+    value |= hinge_errors(chain, motion, truth) | observed_errors(motion, truth)
     error = angular_error(motion, truth)
     solved = chain_from_yaml(motion.attrs["chain_yaml"])  # DOFs that no point shows are locked there
     turning = {name.rpartition(".")[0] for name, dof in solved.free_dofs.items() if not dof.translates}
@@ -202,6 +205,18 @@ def measures(chain: Chain, motion: xr.Dataset, truth: xr.Dataset) -> dict[str, f
     value["milliseconds"] = 1000 * seconds / motion.sizes["time"]
     value["not_converged"] = 1.0 - float(motion["converged"])
     return value
+
+
+def observed_errors(motion: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
+    """Mean error [degree] of the joints' own rotations by what the points of the frame show of them."""
+    if "observability" not in motion:
+        return {}
+    error = angular_error(motion, truth, "local")
+    solved = chain_from_yaml(motion.attrs["chain_yaml"])
+    joints = [joint.name for joint in solved.joints if any(not dof.translates for dof in joint.dofs)]
+    error = error.sel(joint=[name for name in error["joint"].values if name in joints])
+    shown = motion.observability.sel(joint=error["joint"], time=error["time"]) >= DETERMINED
+    return {"shown": float(error.where(shown).mean()), "hidden": float(error.where(~shown).mean())}
 
 
 def hinge_errors(

@@ -24,6 +24,8 @@ COLUMNS = {  # of the table: heading, metric, digits
     "above hinge <10°": ("above_hinge_below_10", 1),
     "10-20°": ("above_hinge_10_to_20", 1),
     ">20°": ("above_hinge_over_20", 1),
+    "shown": ("shown", 1),
+    "hidden": ("hidden", 1),
     ">90° wrong [%]": ("over_90", 1),
     "over ROM": ("rom_violation", 2),
     "jitter [m/s³]": ("jitter", 0),

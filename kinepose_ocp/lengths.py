@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import least_squares
 
-from kinepose_ocp.anatomy import NEAR_AXIS, TURN, Anatomy
+from kinepose_ocp.anatomy import NEAR_AXIS, SAME_PLACE, TURN, Anatomy
 from kinepose_ocp.chain import Chain
 
 RIGID = 0.35  # rad; two keypoints with less motion in between keep their distance
@@ -24,6 +24,7 @@ DISTANCE_SPREAD = (
     0.003  # standard deviation of the log-distance of a rigid pair; beyond it the loss is linear
 )
 PLAY_SPREAD = 0.1  # and what a radian of play adds to it
+STIFF_PLAY = 0.01  # rad; pairs with hardly more play than the stiffest show the noise
 SHORTEST = 0.02  # m; keypoints closer than this say nothing about lengths
 UNEVEN = 1.002  # ratio of left to right above which the chain means them to differ
 MIRROR = 0.03  # m; two segments this close to each other's mirror image are a left-right pair
@@ -60,7 +61,7 @@ def with_estimated_lengths(chain: Chain, keypoints: xr.Dataset, symmetric: bool 
     paths, measured, spread = _distances(anatomy, position, segments)
     if not len(paths):
         return chain
-    groups = _groups(chain, segments) if symmetric else np.arange(len(segments))
+    groups = _groups(chain, segments) if symmetric else _joined(np.arange(len(segments)), segments)
     rest = np.array([segment.rest for segment in segments])
     own = np.linalg.norm(rest, axis=1)
     mean = np.bincount(groups, own)[groups] / np.bincount(groups)[groups]  # left and right start alike
@@ -94,7 +95,7 @@ def _distances(
     """Signed segments (D, S) on the path of every rigid pair, measured distance (D,) [m], spread (D,)."""
     place = {(segment.name, segment.is_joint): i for i, segment in enumerate(segments)}
     routes = [_route(anatomy, k, place) for k in range(len(anatomy.measured))]
-    paths, measured, spread = [], [], []
+    paths, distances, plays = [], [], []
     for a, b in combinations(range(len(anatomy.measured)), 2):
         path = routes[b] - routes[a]
         rest = np.linalg.norm(anatomy.points_at_rest[a] - anatomy.points_at_rest[b])
@@ -105,9 +106,34 @@ def _distances(
         distance = distance[np.isfinite(distance)]
         if len(distance) and np.median(distance) > SHORTEST / 2:
             paths.append(path)
-            measured.append(float(np.median(distance)))
-            spread.append(np.hypot(DISTANCE_SPREAD, PLAY_SPREAD * play))
-    return np.array(paths), np.array(measured), np.array(spread)
+            distances.append(distance)
+            plays.append(play)
+    if not paths:
+        return np.array(paths), np.array([]), np.array([])
+    variances = np.array([_variance(distance) for distance in distances])
+    noise = float(np.median(variances[np.array(plays) <= min(plays) + STIFF_PLAY]))
+    measured, deviation = np.array([_without_noise(d, noise) for d in distances]).T
+    spread = np.linalg.norm(
+        [np.full(len(plays), DISTANCE_SPREAD), PLAY_SPREAD * np.array(plays), deviation], axis=0
+    )
+    return np.array(paths), measured, spread
+
+
+def _variance(distance: np.ndarray) -> float:
+    """Variance [m2] of distances (T,), whatever the outliers."""
+    return float(1.4826 * np.median(np.abs(distance - np.median(distance)))) ** 2
+
+
+def _without_noise(distance: np.ndarray, variance: float) -> tuple[float, float]:
+    """Length [m] that noise made these distances (T,) of, and the standard deviation of its logarithm.
+
+    Noise of this variance [m2] along the line makes the distance vary, and the same across it makes it
+    longer: d^2 = L^2 + 2 v (Rice distribution). Half of this correction counts as uncertain.
+    """
+    middle = float(np.median(distance))
+    length = np.sqrt(max(middle**2 - 2 * variance, (middle / 4) ** 2))
+    sampling = 1.25 * np.sqrt(variance / len(distance)) / length
+    return float(length), float(np.hypot(sampling, variance / length**2 / 2))
 
 
 def _route(anatomy: Anatomy, keypoint: int, place: dict[tuple[str, bool], int]) -> np.ndarray:
@@ -139,7 +165,10 @@ def _play(anatomy: Anatomy, a: int, b: int) -> float:
 
 
 def _groups(chain: Chain, segments: list[_Segment]) -> np.ndarray:
-    """Group index of every segment; mirror images across the plane of symmetry share one."""
+    """Group index of every segment: one for a keypoint's and a joint's offset to the same place.
+
+    With mirror images across the plane of symmetry.
+    """
     left = chain.frame["left"]
     flip = np.ones(3)
     flip["xyz".index(left[-1])] = -1
@@ -154,6 +183,17 @@ def _groups(chain: Chain, segments: list[_Segment]) -> np.ndarray:
                 if apart < MIRROR and lengths.max() < UNEVEN * lengths.min():
                     groups[i] = j
                     break
+    return _joined(groups, segments)
+
+
+def _joined(groups: np.ndarray, segments: list[_Segment]) -> np.ndarray:
+    """Groups in which offsets from and to the same place, of a joint and of a keypoint, are one."""
+    groups = groups.copy()
+    for i, first in enumerate(segments):
+        for j, second in enumerate(segments[:i]):
+            apart = np.abs(first.end - second.end).max() + np.abs(first.rest - second.rest).max()
+            if apart < SAME_PLACE:
+                groups[groups == groups[i]] = groups[j]
     return groups
 
 

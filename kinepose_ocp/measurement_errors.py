@@ -7,7 +7,7 @@ apart. Points far off lose weight (Student-t; Lange, Little and Taylor, JASA 84,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -92,6 +92,10 @@ def autocovariance(case: Case, q: np.ndarray, covariance: SelectedInverse) -> np
 
 
 def student_weights(case: Case, q: np.ndarray, spread: float) -> np.ndarray:
-    """Weights (T, K) [1] of points under a Student-t distribution: one near the model, small far off."""
-    squares = np.square(case.misses(q)).sum(axis=2) / spread**2
+    """Weights (T, K) [1] of points under a Student-t distribution: one near the model, small far off.
+
+    A point of little confidence may be further off.
+    """
+    own = replace(case, weights=None).confidence
+    squares = own * np.square(case.misses(q)).sum(axis=2) / spread**2
     return np.minimum((DEGREES + 3) / (DEGREES + squares), 1.0)

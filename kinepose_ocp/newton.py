@@ -19,7 +19,7 @@ from kinepose_ocp.transcription import Transcription
 
 _BLAS = ThreadpoolController()  # small banded systems: one thread is faster, by far on a busy machine
 LONGEST_STEP = 1.0  # rad or m, of one coordinate in one iteration
-ACTIVE_SET_ROUNDS = 5
+ACTIVE_SET_ROUNDS = 3
 ATTEMPTS = 12  # dampings tried in one iteration
 NEAR = 0.1  # relative gain of an iteration below which the exact Hessian is used
 SLIGHT = 1e-9  # damping, relative to the diagonal, that first follows none

@@ -45,11 +45,21 @@ class JointPrior:
     mean: np.ndarray
     covariance: np.ndarray
     time_constant: float
+    mean_covariance: np.ndarray  # (k, k) how far the mean may be from the subject's
 
     @property
     def precision(self) -> np.ndarray:
         """Inverse covariance."""
         return np.linalg.inv(self.covariance)
+
+    @property
+    def precisions(self) -> list[np.ndarray]:
+        """Precision (k, k) of squared deviations, velocities and accelerations.
+
+        Deviations are from a mean that is known only so well.
+        """
+        loose = np.linalg.inv(self.covariance + self.mean_covariance)
+        return [w * part for w, part in zip(self.weights, (loose, *[self.precision] * 2), strict=True)]
 
     @property
     def weights(self) -> np.ndarray:
@@ -84,7 +94,11 @@ class PosePrior:
         root = np.array(places.pop(chain.root.name, []), dtype=int)
         joints = [
             JointPrior(
-                np.array(own), rest[own], np.diag((FIRST_SPREAD * unit[own]) ** 2), FIRST_TIME_CONSTANT
+                places=np.array(own),
+                mean=rest[own],
+                covariance=np.diag((FIRST_SPREAD * unit[own]) ** 2),
+                time_constant=FIRST_TIME_CONSTANT,
+                mean_covariance=np.diag((FIRST_SPREAD * unit[own]) ** 2),
             )
             for own in places.values()
         ]
@@ -111,7 +125,7 @@ class PosePrior:
             names = tuple(tuple(self.names[i] for i in joint.places) for joint in self.joints)
             mean = np.concatenate([joint.mean for joint in self.joints])
             parts = [
-                tuple(np.concatenate([(step * j.weights[o] * j.precision).ravel() for j in self.joints]))
+                tuple(np.concatenate([(step * joint.precisions[o]).ravel() for joint in self.joints]))
                 for o in range(3)
             ]
             terms += [
@@ -223,7 +237,8 @@ class Evidence:
         _, time_constant, covariance = min(choices, key=lambda choice: choice[0])
         if time_constant == joint.time_constant:
             covariance = covariance * self._boldness(joint, covariance)
-        return JointPrior(joint.places, self.q[:, joint.places].mean(axis=0), covariance, time_constant)
+        mean = self.q[:, joint.places].mean(axis=0)
+        return replace(joint, mean=mean, covariance=covariance, time_constant=time_constant)
 
     def _boldness(self, joint: JointPrior, covariance: np.ndarray) -> float:
         """How much further than EM the fixed-point rule of MacKay (Neural Comput. 4, 1992) would go."""
@@ -248,5 +263,4 @@ class Evidence:
 def _trace(joint: JointPrior, parts: list[np.ndarray]) -> float:
     """Sum over the orders of tr(precision * part)."""
     place = np.ix_(joint.places, joint.places)
-    total = sum(w * part[place] for w, part in zip(joint.weights, parts, strict=True))
-    return float(np.sum(joint.precision * total))
+    return float(sum(np.sum(own * part[place]) for own, part in zip(joint.precisions, parts, strict=True)))

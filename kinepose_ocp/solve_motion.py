@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,7 +19,9 @@ from kinepose_ocp.frame_by_frame import solve_frames
 from kinepose_ocp.keypoints import check_size, for_chain
 from kinepose_ocp.lengths import with_estimated_lengths
 from kinepose_ocp.measurement_errors import Drift
+from kinepose_ocp.observability import observability
 from kinepose_ocp.problem import build_problem, check_free, default_terms, with_held
+from kinepose_ocp.smoothing import Smoothness
 from kinepose_ocp.solvers import Progress
 
 AUTOMATIC = "auto"
@@ -84,64 +88,77 @@ def _solve_automatically(
     held = hidden_dofs(chain, measured)
     chain = with_held(chain, held)
     moving = chain.with_moving_root()
-    first = smoothing.Smoothness.first(moving)
+    first = Smoothness.first(moving)
     step = float(np.median(np.diff(keypoints.time))) if keypoints.sizes["time"] > 1 else 1.0
     terms = first.terms(step)
     problem = build_problem(moving, keypoints, terms)
     began = clock.perf_counter()
     case = Case(problem, problem.kernels.chain, problem.keypoints, terms)
     case, start, chosen = smoothing.choose(case, case.best_start(), first)
-    slow = smoothing.with_drift(case, start, chosen)
-    if slow is not None:
-        terms = slow.terms(step)
-        drifting = build_problem(moving, keypoints, terms)
-        other = Case(drifting, drifting.kernels.chain, drifting.keypoints, terms, case.weights)
-        found = smoothing.choose_errors(other, start, slow)
-        if smoothing.is_believed(found[2]):
-            problem, (case, start, chosen) = drifting, found
+    drifting = smoothing.with_drift(case, start, chosen)
+    if drifting is not None:
+        chosen, terms = drifting, drifting.terms(step)
+        problem = build_problem(moving, keypoints, terms)
+        case = Case(problem, problem.kernels.chain, problem.keypoints, terms, case.weights)
     spent = clock.perf_counter() - began
     try:
         motion = problem.solve_case(case, solver, start, on_iteration)
     except SolveError as error:
         if error.motion is not None:
-            error.motion = _described(error.motion, chain, case, chosen, spent)
+            error.motion = _described(error.motion, chain, case, chosen, held, spent)
         raise
-    motion = _described(motion, chain, case, chosen, spent)
-    motion.attrs["held_dofs"] = ", ".join(held)
-    return motion
+    return _described(motion, chain, case, chosen, held, spent)
 
 
 def _described(
-    motion: xr.Dataset, chain: Chain, case: Case, chosen: smoothing.Smoothness, seconds: float
+    motion: xr.Dataset, chain: Chain, case: Case, chosen: Smoothness, held: Sequence[str], seconds: float
 ) -> xr.Dataset:
     """Add what was chosen and how sure the angles are; take out what the user's chain does not have."""
-    motion["guess_seconds"] = motion.guess_seconds + seconds
-    noise = {
-        "units": "mm",
-        "long_name": "estimated standard deviation of white noise of a keypoint coordinate",
-    }
-    motion["keypoint_noise"] = ((), 1000 * chosen.errors.noise, noise)
-    drift = chosen.errors.drift or Drift(0.0, np.nan)
-    slow = {
-        "units": "mm",
-        "long_name": "estimated standard deviation of slow errors of a keypoint coordinate",
-    }
-    motion["keypoint_drift"] = ((), 1000 * drift.spread, slow)
-    lasting = {"units": "s", "long_name": "estimated time constant of slow errors"}
-    motion["keypoint_drift_time"] = ((), drift.time_constant, lasting)
+    q = smoothing.coordinates(case, motion)
     names = list(case.problem.kernels.chain.free_dofs)
-    place = [names.index(name) if name in names else -1 for name in motion.dof.values]
+    place = [names.index(name) if name in names else len(names) for name in motion.dof.values]
     density = np.append(np.degrees(np.degrees(chosen.prior.density)), np.nan)[place]
-    motion["acceleration_density"] = (
-        ("dof",),
-        density,
-        {"units": "degree2 s-3", "long_name": "estimated spectral density of the angular acceleration"},
-    )
-    motion["joint_angle_std"] = (
-        ("time", "dof"),
-        np.degrees(np.insert(smoothing.deviations(case, motion), len(names), 0.0, axis=1)[:, place]),
-        {"units": "degree", "long_name": "posterior standard deviation of the joint angle"},
-    )
+    deviation = np.degrees(np.insert(smoothing.deviations(case, q), len(names), 0.0, axis=1))[:, place]
+    unseen = np.isin(motion.joint.values, [name.split(".")[0] for name in held])
+    shown = np.where(unseen, 0.0, observability(case, q, chosen.errors.spread))
+    drift = chosen.errors.drift or Drift(0.0, np.nan)
+    added: dict[str, tuple[tuple[str, ...], Any, str, str]] = {
+        "keypoint_noise": (
+            (),
+            1000 * chosen.errors.noise,
+            "mm",
+            "estimated standard deviation of white noise of a keypoint coordinate",
+        ),
+        "keypoint_drift": (
+            (),
+            1000 * drift.spread,
+            "mm",
+            "estimated standard deviation of slow errors of a keypoint coordinate",
+        ),
+        "keypoint_drift_time": ((), drift.time_constant, "s", "estimated time constant of slow errors"),
+        "acceleration_density": (
+            ("dof",),
+            density,
+            "degree2 s-3",
+            "estimated spectral density of the angular acceleration",
+        ),
+        "joint_angle_std": (
+            ("time", "dof"),
+            deviation,
+            "degree",
+            "posterior standard deviation of the joint angle",
+        ),
+        "observability": (
+            ("time", "joint"),
+            shown,
+            "1",
+            "part of a broad guess's variance of the joint's rotation that the points of the frame remove",
+        ),
+    }
+    for name, (dims, values, units, long_name) in added.items():
+        motion[name] = (dims, values, {"units": units, "long_name": long_name})
+    motion["guess_seconds"] = motion.guess_seconds + seconds
+    motion.attrs["held_dofs"] = ", ".join(held)
     if not chain.root_translates:
         motion = motion.drop_dims("translation")
         motion.attrs["chain_yaml"] = chain_to_yaml(chain)

@@ -13,6 +13,7 @@ import casadi as ca
 import numpy as np
 
 from kinepose_ocp.kernels import Kernel, KernelSet
+from kinepose_ocp.numbers import Numeric
 
 
 @dataclass(frozen=True)
@@ -151,39 +152,60 @@ class Transcription:
 
     # ---- numbers -------------------------------------------------------------------------------
     @cached_property
-    def cost_function(self) -> ca.Function:
+    def cost_function(self) -> Numeric:
         """(x, p) -> cost of every term."""
-        return ca.Function("costs", [self.x, self.p], [self.costs])
+        return Numeric(ca.Function("costs", [self.x, self.p], [ca.densify(self.costs)]))
 
     @cached_property
-    def gradient_function(self) -> ca.Function:
+    def gradient_function(self) -> Numeric:
         """(x, p) -> gradient."""
-        return ca.Function("gradient", [self.x, self.p], [self.gradient])
+        return Numeric(ca.Function("gradient", [self.x, self.p], [ca.densify(self.gradient)]))
 
     @cached_property
-    def block_functions(self) -> dict[bool, ca.Function]:
+    def block_functions(self) -> dict[bool, Numeric]:
         """(x, p) -> Hessian blocks by lag; True: exact, False: Gauss-Newton."""
-        return {exact: ca.Function("blocks", [self.x, self.p], self.blocks(exact)) for exact in (True, False)}
+        return {
+            exact: Numeric(
+                ca.Function("blocks", [self.x, self.p], [ca.densify(b) for b in self.blocks(exact)])
+            )
+            for exact in (True, False)
+        }
 
     @cached_property
-    def points_function(self) -> ca.Function:
+    def points_function(self) -> Numeric:
         """(x, shared) -> measured keypoints of the model [m], (3 K, T)."""
         shared = ca.MX.sym("shared", self.kernels.shared_size)
         q = ca.reshape(self.x, self.kernels.size, self.frames)
         points = self.kernels.points
         if self.frames > 1:
             points = points.map(f"points_{self.frames}", "serial", self.frames, [1], [])
-        return ca.Function("points", [self.x, shared], [points(q, shared)])
+        return Numeric(ca.Function("points", [self.x, shared], [points(q, shared)]))
+
+    @cached_property
+    def jacobian_function(self) -> Numeric:
+        """(x, shared) -> derivatives of the measured keypoints, (3 K, T n) [m/rad or 1]."""
+        shared = ca.MX.sym("shared", self.kernels.shared_size)
+        q = ca.reshape(self.x, self.kernels.size, self.frames)
+        jacobian = self.kernels.points_jacobian
+        if self.frames > 1:
+            jacobian = jacobian.map(f"jacobian_{self.frames}", "serial", self.frames, [1], [])
+        return Numeric(ca.Function("jacobian", [self.x, shared], [jacobian(q, shared)]))
 
     def release(self) -> None:
         """Give back the working memory of the numeric functions; they are made again when needed."""
-        for name in ("cost_function", "gradient_function", "block_functions", "points_function"):
+        for name in (
+            "cost_function",
+            "gradient_function",
+            "block_functions",
+            "points_function",
+            "jacobian_function",
+        ):
             self.__dict__.pop(name, None)
 
     def block_list(self, x: np.ndarray, parameters: np.ndarray, exact: bool) -> list[np.ndarray]:
         """Non-zeros of the Hessian's blocks by lag, (nnz, T - lag), at coordinates (T, n)."""
         outputs = self.block_functions[exact](x.ravel(), parameters)
-        return [np.array(block) for block in (outputs if isinstance(outputs, (tuple, list)) else [outputs])]
+        return list(outputs) if isinstance(outputs, tuple) else [outputs]
 
 
 def _padded(matrix: ca.MX, first: int, width: int) -> ca.MX:

@@ -10,7 +10,17 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "kinepose_ocp"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 ALL_SOURCES = [*SOURCES, *sorted((ROOT / "tests").glob("*.py")), *sorted((ROOT / "studies").rglob("*.py"))]
-SYMBOLIC = {"anatomy", "rotations", "kinematics", "terms", "lifting", "kernels", "transcription", "solvers"}
+SYMBOLIC = {
+    "numbers",
+    "anatomy",
+    "rotations",
+    "kinematics",
+    "terms",
+    "lifting",
+    "kernels",
+    "transcription",
+    "solvers",
+}
 
 
 def module_name(path):

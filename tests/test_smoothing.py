@@ -166,9 +166,9 @@ def test_slow_errors_are_found(imvip22, truth, noisy):
     kicks = generator.normal(0, 0.012 * np.sqrt(1 - keep**2), keypoints.position.shape)
     keypoints["position"] = keypoints.position + scipy.signal.lfilter([1], [1, -keep], kicks, axis=0)
     motion = kp.solve_motion(imvip22, keypoints, lengths="model")
-    assert float(motion.keypoint_drift) == pytest.approx(12, rel=0.35)
+    assert 6 < float(motion.keypoint_drift) < 15  # what the residuals show is the least that there is
     assert float(motion.keypoint_noise) == pytest.approx(5, rel=0.35)
-    assert float(motion.keypoint_drift_time) > 0.1
+    assert float(motion.keypoint_drift_time) > 0.05
 
 
 def test_long_motions_are_judged_in_parts(imvip22, truth, noisy, monkeypatch):
