@@ -208,6 +208,13 @@ CASES = [
     ),
     *SWEEPS,
     BoundaryCase(
+        "clean-fullbody",
+        "no noise, but a chain of which 17 points hide something: how lumbar spine and thorax share a turn",
+        _made(motions.randomly, FULL, 90, noise=0.0),
+        {"mpjas_global_lower_limbs": 0.5, "mpjas_local_lower_limbs": 1},
+        seed=1001,
+    ),
+    BoundaryCase(
         "only-root",
         "all DOFs but those of the root are locked",
         _made(motions.only_root, FULL, 60),

@@ -69,6 +69,18 @@ def compose(angles: np.ndarray, dofs: Sequence[Dof]) -> np.ndarray:
     return whole.as_matrix()
 
 
+def rotation_axes(angles: np.ndarray, dofs: Sequence[Dof]) -> np.ndarray:
+    """(T, 3, k) axes of a joint's rotational DOFs as they stand at angles (T, k) [rad].
+
+    Times a small change of the angles they give the rotation vector of the change [rad].
+    """
+    axes, turned = [], Rotation.identity(len(angles))
+    for angle, dof in zip(angles.T, dofs, strict=True):
+        axes.append(turned.apply(np.array(dof.axis)))
+        turned = turned * Rotation.from_rotvec(angle[:, None] * np.array(dof.axis))
+    return np.stack(axes, axis=2)
+
+
 def into_range(angles: np.ndarray, dofs: Sequence[Dof]) -> np.ndarray:
     """Shift angles [rad] by whole turns into their ROM, or towards it (zero where unbounded)."""
     middle = np.array([_middle(dof) for dof in dofs])

@@ -8,8 +8,10 @@ apart. Points far off lose weight (Student-t; Lange, Little and Taylor, JASA 84,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
+from scipy.stats import chi2
 
 from kinepose_ocp.case import Case
 from kinepose_ocp.selected_inverse import SelectedInverse
@@ -18,7 +20,6 @@ from kinepose_ocp.terms import AppearingKeypointPosition, DriftingKeypointPositi
 SMALLEST_NOISE = 1e-4  # m
 FASTEST_DRIFT, SLOWEST_DRIFT = 0.03, 3.0  # s
 DEGREES = 10.0  # of freedom of the Student-t distribution
-USUAL_WEIGHT = 0.8722  # mean of weight * square over mean of square, of points without outliers
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,21 @@ class MeasurementErrors:
         return cls(noise, Drift(float(np.sqrt(slow)), float(-step / np.log(keep))))
 
 
+def student_weight(squares: np.ndarray) -> np.ndarray:
+    """Weight [1] of points whose squared distance is this many variances."""
+    return np.minimum((DEGREES + 3) / (DEGREES + squares), 1.0)
+
+
+@cache
+def usual_weight() -> float:
+    """Mean of weight times square over the mean square, of normally distributed points: 0.87."""
+    return float(chi2(3).expect(lambda squares: student_weight(squares) * squares) / 3)
+
+
 def white_noise(case: Case, q: np.ndarray, effective: float) -> float:
     """Standard deviation [m] of white errors around coordinates (T, n); ``effective`` ones were fitted."""
     squares, seen = case.confidence * np.square(case.misses(q)).sum(axis=2), case.confidence > 0
-    variance = squares.sum() / max(3 * seen.sum() - effective, 1.0) / USUAL_WEIGHT
+    variance = squares.sum() / max(3 * seen.sum() - effective, 1.0) / usual_weight()
     return max(float(np.sqrt(variance)), SMALLEST_NOISE)
 
 
@@ -87,7 +99,7 @@ def autocovariance(case: Case, q: np.ndarray, covariance: SelectedInverse) -> np
         unsure = np.einsum("tic,tic->ti", jacobian[:last] @ covariance.lags[lag], jacobian[lag:])
         together = trust[:last] * trust[lag:]
         product = together * (misses[:last] * misses[lag:] + unsure)
-        found.append(product.sum() / max((together > 0).sum(), 1) / USUAL_WEIGHT)
+        found.append(product.sum() / max((together > 0).sum(), 1) / usual_weight())
     return np.array(found)
 
 
@@ -98,4 +110,4 @@ def student_weights(case: Case, q: np.ndarray, spread: float) -> np.ndarray:
     """
     own = replace(case, weights=None).confidence
     squares = own * np.square(case.misses(q)).sum(axis=2) / spread**2
-    return np.minimum((DEGREES + 3) / (DEGREES + squares), 1.0)
+    return student_weight(squares)

@@ -8,14 +8,12 @@ show. A straight elbow hides the twist of the upper arm; so does noise, at small
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.case import Case
-from kinepose_ocp.chain import Dof
+from kinepose_ocp.joint_angles import rotation_axes
 
 BROAD = np.radians(40.0)  # rad
 FAR = 10.0  # m, rad; hardly a guess at all
-CHUNK = 1000  # frames at once
 
 
 def observability(case: Case, q: np.ndarray, spread: float) -> np.ndarray:
@@ -35,18 +33,14 @@ def observability(case: Case, q: np.ndarray, spread: float) -> np.ndarray:
     axes = _axes(case, q)
     jacobian = case.point_jacobians(q)
     weight = np.repeat(case.confidence, 3, axis=1)[..., None] / spread**2
+    precision = jacobian.swapaxes(1, 2) @ (weight * jacobian) + FAR**-2 * np.eye(q.shape[1])
+    for places, turn in axes.values():
+        precision[np.ix_(range(len(q)), places, places)] += turn.swapaxes(1, 2) @ turn / BROAD**2
+    left = np.linalg.inv(precision)
     shown = np.ones((len(q), len(case.problem.kernels.chain.joints)))
-    for start in range(0, len(q), CHUNK):
-        part = slice(start, start + CHUNK)
-        precision = jacobian[part].swapaxes(1, 2) @ (weight[part] * jacobian[part])
-        precision += FAR**-2 * np.eye(q.shape[1])
-        for places, turn in axes.values():
-            inner = np.ix_(range(len(precision)), places, places)
-            precision[inner] += turn[part].swapaxes(1, 2) @ turn[part] / BROAD**2
-        left = np.linalg.inv(precision)
-        for joint, (places, turn) in axes.items():
-            kept = turn[part] @ left[:, places][:, :, places] @ turn[part].swapaxes(1, 2)
-            shown[part, joint] = 1 - np.linalg.eigvalsh(kept)[:, -1] / BROAD**2
+    for joint, (places, turn) in axes.items():
+        kept = turn @ left[:, places][:, :, places] @ turn.swapaxes(1, 2)
+        shown[:, joint] = 1 - np.linalg.eigvalsh(kept)[:, -1] / BROAD**2
     return np.clip(shown, 0.0, 1.0)
 
 
@@ -63,15 +57,3 @@ def _axes(case: Case, q: np.ndarray) -> dict[int, tuple[list[int], np.ndarray]]:
             angles[:, own] = q[:, places]
             found[j] = places, rotation_axes(angles, dofs)[:, :, own]
     return found
-
-
-def rotation_axes(angles: np.ndarray, dofs: list[Dof]) -> np.ndarray:
-    """(T, 3, k) axes of a joint's rotational DOFs as they stand at angles (T, k) [rad].
-
-    Times a small change of the angles they give the rotation vector of the change [rad].
-    """
-    axes, turned = [], Rotation.identity(len(angles))
-    for angle, dof in zip(angles.T, dofs, strict=True):
-        axes.append(turned.apply(np.array(dof.axis)))
-        turned = turned * Rotation.from_rotvec(angle[:, None] * np.array(dof.axis))
-    return np.stack(axes, axis=2)

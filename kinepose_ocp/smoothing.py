@@ -15,6 +15,7 @@ residual: what is found is the least that there is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -159,10 +160,18 @@ def coordinates(case: Case, motion: xr.Dataset) -> np.ndarray:
 
 def deviations(case: Case, q: np.ndarray) -> np.ndarray:
     """Posterior standard deviation (T, n) [rad or m] of coordinates (T, n) of a solved motion."""
-    variance = np.zeros_like(q)
+
+    def variance(part: Case, x: np.ndarray) -> np.ndarray:
+        return np.einsum("tii->ti", posterior(part, x)[0].lags[0])
+
+    return np.sqrt(np.maximum(in_parts(case, q, variance), 0.0))
+
+
+def in_parts(case: Case, q: np.ndarray, judge: Callable[[Case, np.ndarray], np.ndarray]) -> np.ndarray:
+    """What ``judge`` says of every frame of a case at coordinates (T, n): bounded memory for any length."""
+    found = []
     for start in range(0, case.frames, LONGEST):
-        first, last = max(start - OVERLAP, 0), min(start + LONGEST + OVERLAP, case.frames)
-        kept = slice(start, min(start + LONGEST, case.frames))
-        inside = posterior(_part(case, slice(first, last)), q[first:last])[0].lags[0]
-        variance[kept] = np.einsum("tii->ti", inside[kept.start - first : kept.stop - first])
-    return np.sqrt(np.maximum(variance, 0.0))
+        end = min(start + LONGEST, case.frames)
+        first, last = max(start - OVERLAP, 0), min(end + OVERLAP, case.frames)
+        found.append(judge(_part(case, slice(first, last)), q[first:last])[start - first : end - first])
+    return np.concatenate(found)

@@ -20,6 +20,7 @@ from kinepose_ocp.keypoints import check_size, for_chain
 from kinepose_ocp.lengths import with_estimated_lengths
 from kinepose_ocp.measurement_errors import Drift
 from kinepose_ocp.observability import observability
+from kinepose_ocp.pose_prior import PoseStatistics
 from kinepose_ocp.problem import build_problem, check_free, default_terms, with_held
 from kinepose_ocp.smoothing import Smoothness
 from kinepose_ocp.solvers import Progress
@@ -89,7 +90,7 @@ def _solve_automatically(
     chain = with_held(chain, held)
     moving = chain.with_moving_root()
     first = Smoothness.first(moving)
-    step = float(np.median(np.diff(keypoints.time))) if keypoints.sizes["time"] > 1 else 1.0
+    step = PoseStatistics(keypoints.time.values).step
     terms = first.terms(step)
     problem = build_problem(moving, keypoints, terms)
     began = clock.perf_counter()
@@ -120,7 +121,8 @@ def _described(
     density = np.append(np.degrees(np.degrees(chosen.prior.density)), np.nan)[place]
     deviation = np.degrees(np.insert(smoothing.deviations(case, q), len(names), 0.0, axis=1))[:, place]
     unseen = np.isin(motion.joint.values, [name.split(".")[0] for name in held])
-    shown = np.where(unseen, 0.0, observability(case, q, chosen.errors.spread))
+    spread = chosen.errors.spread
+    shown = smoothing.in_parts(case, q, lambda part, x: observability(part, x, spread))
     drift = chosen.errors.drift or Drift(0.0, np.nan)
     added: dict[str, tuple[tuple[str, ...], Any, str, str]] = {
         "keypoint_noise": (
@@ -150,7 +152,7 @@ def _described(
         ),
         "observability": (
             ("time", "joint"),
-            shown,
+            np.where(unseen, 0.0, shown),
             "1",
             "part of a broad guess's variance of the joint's rotation that the points of the frame remove",
         ),

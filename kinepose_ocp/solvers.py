@@ -96,7 +96,7 @@ class CasadiSolver:
 class FinishingSolver:
     """A CasADi solver started at what the banded Newton method reaches: it finishes and certifies.
 
-    From a cold start IPOPT needs 20 to 150 iterations; from here, one to five. Where the solver cannot
+    From here the solver needs a few iterations, where it is not lost in a valley. Where it cannot
     improve a point that Newton's method found optimal (rounding), that point stands; where that was not
     optimal either, a cold start follows.
     """

@@ -14,6 +14,7 @@ values mean the same at any frame rate.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -118,6 +119,11 @@ class LinkDirection:
         return cost
 
 
+def _position_errors(frame: Frame) -> dict[str, ca.SX]:
+    """Vectors [m] from measured keypoints to the model's."""
+    return {name: frame.pose.keypoint_position[name] - seen for name, seen in frame.observed.items()}
+
+
 @dataclass(frozen=True)
 class KeypointPosition:
     """Put the chain's keypoints on the measured ones; needs a root that translates.
@@ -130,11 +136,8 @@ class KeypointPosition:
 
     def residual(self, frame: Frame) -> ca.SX:
         """Position errors of all measured keypoints [1]."""
-        parts = []
-        for name, measured in frame.observed.items():
-            error = frame.pose.keypoint_position[name] - measured
-            parts.append(ca.sqrt(frame.confidence[name]) / self.std * error)
-        return ca.vertcat(*parts)
+        errors = _position_errors(frame)
+        return ca.vertcat(*[ca.sqrt(frame.confidence[k]) / self.std * error for k, error in errors.items()])
 
 
 @dataclass(frozen=True)
@@ -149,11 +152,9 @@ class AppearingKeypointPosition:
 
     def residual(self, frame: Frame) -> ca.SX:
         """Position errors of all measured keypoints [1]; zero where they were seen before."""
-        parts = []
-        for name, measured in frame.observed.items():
-            error = frame.pose.keypoint_position[name] - measured
-            parts.append(ca.sqrt(frame.confidence[name] * frame.appears[name]) / self.std * error)
-        return ca.vertcat(*parts)
+        errors = _position_errors(frame)
+        trust = {k: ca.sqrt(frame.confidence[k] * frame.appears[k]) for k in errors}
+        return ca.vertcat(*[trust[k] / self.std * error for k, error in errors.items()])
 
 
 @dataclass(frozen=True)
@@ -172,13 +173,11 @@ class DriftingKeypointPosition:
 
     def residual(self, *frames: Frame) -> ca.SX:
         """Whitened position errors of all measured keypoints [1]."""
+        errors = [_position_errors(frame) for frame in frames]
         parts = []
         for name in frames[0].observed:
-            errors = [frame.pose.keypoint_position[name] - frame.observed[name] for frame in frames]
-            trust = ca.sqrt(
-                frames[0].confidence[name] * frames[1].confidence[name] * frames[2].confidence[name]
-            )
-            parts.append(trust * sum(self.whitening[i] * error for i, error in enumerate(errors)))
+            trust = ca.sqrt(math.prod(frame.confidence[name] for frame in frames))
+            parts.append(trust * sum(self.whitening[i] * error[name] for i, error in enumerate(errors)))
         return ca.vertcat(*parts)
 
 

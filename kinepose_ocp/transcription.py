@@ -13,7 +13,7 @@ import casadi as ca
 import numpy as np
 
 from kinepose_ocp.kernels import Kernel, KernelSet
-from kinepose_ocp.numbers import Numeric
+from kinepose_ocp.numeric import Numeric
 
 
 @dataclass(frozen=True)
@@ -174,22 +174,20 @@ class Transcription:
     @cached_property
     def points_function(self) -> Numeric:
         """(x, shared) -> measured keypoints of the model [m], (3 K, T)."""
-        shared = ca.MX.sym("shared", self.kernels.shared_size)
-        q = ca.reshape(self.x, self.kernels.size, self.frames)
-        points = self.kernels.points
-        if self.frames > 1:
-            points = points.map(f"points_{self.frames}", "serial", self.frames, [1], [])
-        return Numeric(ca.Function("points", [self.x, shared], [points(q, shared)]))
+        return self._of_every_frame(self.kernels.points)
 
     @cached_property
     def jacobian_function(self) -> Numeric:
         """(x, shared) -> derivatives of the measured keypoints, (3 K, T n) [m/rad or 1]."""
+        return self._of_every_frame(self.kernels.points_jacobian)
+
+    def _of_every_frame(self, function: ca.Function) -> Numeric:
+        """Make a function of a frame's coordinates and the shared numbers one of all frames."""
         shared = ca.MX.sym("shared", self.kernels.shared_size)
         q = ca.reshape(self.x, self.kernels.size, self.frames)
-        jacobian = self.kernels.points_jacobian
-        if self.frames > 1:
-            jacobian = jacobian.map(f"jacobian_{self.frames}", "serial", self.frames, [1], [])
-        return Numeric(ca.Function("jacobian", [self.x, shared], [jacobian(q, shared)]))
+        name = f"{function.name()}_{self.frames}"
+        mapped = function if self.frames == 1 else function.map(name, "serial", self.frames, [1], [])
+        return Numeric(ca.Function(name, [self.x, shared], [mapped(q, shared)]))
 
     def release(self) -> None:
         """Give back the working memory of the numeric functions; they are made again when needed."""

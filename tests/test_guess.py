@@ -8,7 +8,7 @@ import kinepose_ocp as kp
 from kinepose_ocp import metrics
 from kinepose_ocp.anatomy import Anatomy, hidden_dofs
 from kinepose_ocp.dataset import pose_dataset
-from kinepose_ocp.guess import ROUTES, bridge_gaps, guess, wahba
+from kinepose_ocp.guess import ROUTES, bridge_gaps, guess, guesses, wahba
 from kinepose_ocp.synthetic import measure, random_motion
 
 
@@ -65,6 +65,24 @@ def test_gaps_are_bridged():
     assert np.allclose(bridge_gaps(gap), position)
     never = np.concatenate([position, np.full((4, 1, 3), np.nan)], axis=1)
     assert np.isfinite(bridge_gaps(never)).all()
+
+
+def test_a_limb_that_is_not_seen_for_a_while_moves_straight_on(imvip22, short_motion):
+    """Its angles are bridged, not its points: the segment keeps its length on the way."""
+    keypoints = short_motion[1]
+    measured = [str(name) for name in keypoints.keypoint.values]
+    position = keypoints.position.transpose("time", "keypoint", "space").values.copy()
+    gone = slice(5, 11)
+    position[gone, measured.index("wrist_right")] = np.nan
+    anatomy = Anatomy(imvip22, measured)
+    columns = [
+        i for i, name in enumerate(imvip22.free_dofs) if name.startswith(("shoulder_right", "elbow_right"))
+    ]
+    for route in ROUTES:
+        angles = guess(anatomy, position, route)[:, columns]
+        expected = np.linspace(angles[gone.start - 1], angles[gone.stop], gone.stop - gone.start + 2)
+        assert np.allclose(angles[gone.start - 1 : gone.stop + 1], expected, atol=1e-9)
+    assert len(guesses(anatomy, position)) == 2 * len(guesses(anatomy, bridge_gaps(position))) == 4
 
 
 def test_works_on_fullbody():

@@ -34,6 +34,16 @@ def test_robust_against_noise_and_gaps(imvip22, subject):
         assert length(found, joint) == pytest.approx(length(subject, joint), rel=0.03)
 
 
+def test_noise_does_not_make_short_segments_longer(imvip22, subject):
+    """A pair 0.1 m apart looks longer by 2 sigma^2 / 0.1 m = 4.5 mm at 15 mm of noise."""
+    short = subject.with_lengths({"hip_right": 0.10, "hip_left": 0.10})
+    keypoints = measure(random_motion(short, 400, 60, seed=2), noise=0.015, seed=5)
+    apart = keypoints.position.sel(keypoint="hip_right") - keypoints.position.sel(keypoint="pelvis")
+    assert np.mean(np.linalg.norm(apart, axis=1)) > 0.1035
+    found = with_estimated_lengths(imvip22, keypoints)
+    assert length(found, "hip_right") == pytest.approx(0.10, abs=0.0025)
+
+
 def test_left_equals_right_unless_asked_otherwise(imvip22, subject):
     uneven = subject.with_lengths({"knee_left": 0.40, "knee_right": 0.50})
     keypoints = measure(random_motion(uneven, 60, 60, seed=1))

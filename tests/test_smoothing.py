@@ -6,7 +6,7 @@ import scipy.signal
 
 import kinepose_ocp as kp
 from kinepose_ocp import metrics, smoothing
-from kinepose_ocp.measurement_errors import Drift, MeasurementErrors
+from kinepose_ocp.measurement_errors import Drift, MeasurementErrors, student_weight, usual_weight
 from kinepose_ocp.pose_prior import TIME_CONSTANTS, PosePrior, PoseStatistics, order_weights
 from kinepose_ocp.selected_inverse import SelectedInverse
 from kinepose_ocp.synthetic import measure, random_motion
@@ -156,6 +156,21 @@ def test_whitening_leaves_white_noise():
     found = MeasurementErrors.of_covariances(covariances, step)
     assert found.noise == pytest.approx(0.005, rel=0.1)
     assert found.drift.spread == pytest.approx(0.012, rel=0.1)
+
+
+def test_weights_leave_the_noise_of_normal_points_what_it_is():
+    squares = np.random.default_rng(0).chisquare(3, 200_000)
+    assert (student_weight(squares) * squares).mean() / 3 == pytest.approx(usual_weight(), rel=0.01)
+
+
+def test_points_of_little_confidence_are_no_outliers(imvip22, truth):
+    """Noise of three times the size with a ninth of the confidence says that the unit noise is the same."""
+    keypoints = measure(truth, noise=0.005, seed=1)
+    loose = keypoints.keypoint.str.startswith("wrist") | keypoints.keypoint.str.startswith("ankle")
+    keypoints["position"] = keypoints.position.where(~loose, measure(truth, noise=0.015, seed=1).position)
+    keypoints["confidence"] = keypoints.confidence.where(~loose, 1 / 9)
+    motion = kp.solve_motion(imvip22, keypoints, lengths="model")
+    assert float(motion.keypoint_noise) == pytest.approx(5, rel=0.07)
 
 
 def test_slow_errors_are_found(imvip22, truth, noisy):
