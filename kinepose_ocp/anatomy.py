@@ -19,7 +19,7 @@ from kinepose_ocp.kinematics import (
 )
 
 TURN = 2 * np.pi
-STIFF = 0.3  # rad of motion in between, at which a keypoint counts a quarter for a joint further up
+EXPECTED_NOISE = 0.01  # m; a keypoint that joints in between can move this much counts half
 NEAR_AXIS = 0.005  # m; a keypoint this close to a joint does not show its rotation
 SAME_PLACE = 0.03  # m; a keypoint this close to a joint measures its centre
 HARDLY = 0.8  # rad; a joint with ranges below this starts no limb
@@ -108,14 +108,28 @@ class Anatomy:
         return [k for k, owner in enumerate(self.owner) if owner == joint]
 
     def stiffness(self, joint: int) -> np.ndarray:
-        """(K,) weight of every keypoint for turning a joint: 1 when rigid with it, 0 when not below it."""
-        weights = np.zeros(len(self.measured))
+        """(K,) weight of every keypoint for turning a joint: 1 when rigid with it, 0 when not below it.
+
+        The joints in between are taken to be anywhere in their ROMs. Keypoints beyond the same joint share
+        its motion: the stiffest of them counts.
+        """
+        weights, beyond = np.zeros(len(self.measured)), dict[int, list[int]]()
         for k, site in enumerate(self.site):
             path = self.chain.ancestors(site)
-            if joint in path and (self._turns(joint, k) or self.parents[joint] < 0):
-                moving = [j for j in path[: path.index(joint)] if self._turns(j, k)]
-                play = sum(min(d.upper - d.lower, TURN) for j in moving for d in self.rotational(j))
-                weights[k] = 1 / (1 + (play / STIFF) ** 2) ** 2
+            if joint not in path or not (self._turns(joint, k) or self.parents[joint] < 0):
+                continue
+            moving = [j for j in path[: path.index(joint)] if self._turns(j, k)]
+            reach = sum(
+                (self.lever(j, k) * min(dof.upper - dof.lower, TURN)) ** 2 / 12  # variance of an even spread
+                for j in moving
+                for dof in self.rotational(j)
+            )
+            weights[k] = 1 / (1 + reach / EXPECTED_NOISE**2)
+            if moving:
+                beyond.setdefault(moving[-1], []).append(k)
+        for sharing in beyond.values():
+            stiffest = max(sharing, key=lambda k: weights[k])
+            weights[[k for k in sharing if k != stiffest]] = 0.0
         return weights
 
     def centre(self, joint: int) -> int | None:

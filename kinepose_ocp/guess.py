@@ -32,6 +32,7 @@ MORE_SAMPLES = 8192
 PARENT_PULL = 0.02  # m; where nothing else is known, a joint stays with its parent
 MOSTLY = 0.3  # a keypoint shows a joint when its stiffness is this part of the stiffest one's
 FEWEST_SEEN = 0.3  # part of the frames; with fewer that show a joint, bridged gaps are used as well
+FIT = 10.0  # rad2; what a misfit as long as the measured arms costs
 STRAIGHT_CHANGE = 0.01  # rad2; what a frame of the hyperextended branch costs
 
 
@@ -203,7 +204,7 @@ class _Walk:
                 made = resting @ joint_angles.compose(inside, dofs)
                 outside = np.square(angles - inside).sum(axis=1)
                 sets.append(inside)
-                costs.append(aim.misfit(made) + 0.1 * outside + 1e-3 * np.square(inside).sum(axis=1))
+                costs.append(FIT * aim.misfit(made) + 0.1 * outside + 1e-3 * np.square(inside).sum(axis=1))
                 costs[-1] += STRAIGHT_CHANGE * branch
         if not sets:
             return resting
@@ -223,7 +224,8 @@ class _Walk:
         seen = np.flatnonzero(~self.missing[:, list(shown_by)].any(axis=1))
         if len(seen) < FEWEST_SEEN * len(self.q):
             seen = np.arange(len(self.q))
-        path = joint_angles.smoothest_path(candidates[:, seen], cost[:, seen], stiffness, _unbounded(dofs))
+        weight = stiffness / np.diff(seen)  # a random walk's: the longer a gap, the freer its two ends
+        path = joint_angles.smoothest_path(candidates[:, seen], cost[:, seen], weight, _unbounded(dofs))
         return np.stack([np.interp(np.arange(len(self.q)), seen, angle) for angle in path.T], axis=1)
 
     def _set(self, limb: Sequence[int], angles: np.ndarray) -> None:

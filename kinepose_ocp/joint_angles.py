@@ -96,7 +96,7 @@ def _middle(dof: Dof) -> float:
 
 
 def smoothest_path(
-    candidates: np.ndarray, cost: np.ndarray, stiffness: float, periodic: np.ndarray
+    candidates: np.ndarray, cost: np.ndarray, stiffness: float | np.ndarray, periodic: np.ndarray
 ) -> np.ndarray:
     """Choose one candidate a frame: least cost plus squared steps (Viterbi).
 
@@ -107,7 +107,7 @@ def smoothest_path(
     cost
         (C, T) of each candidate.
     stiffness
-        Weight of a squared step [1/rad2].
+        Weight of a squared step [1/rad2]; one for all, or of each (T - 1,).
     periodic
         (n,) bool: steps of these are counted modulo a whole turn.
 
@@ -116,12 +116,12 @@ def smoothest_path(
     (T, n), with whole turns added to periodic angles so that they are continuous.
     """
     count, frames, _ = candidates.shape
-    best = cost[:, 0].copy()
+    weight, best = np.broadcast_to(stiffness, frames - 1), cost[:, 0].copy()
     came = np.zeros((frames, count), dtype=int)
     for t in range(1, frames):
         step = candidates[:, t][None] - candidates[:, t - 1][:, None]
         step = np.where(periodic, step - TURN * np.round(step / TURN), step)
-        total = best[:, None] + stiffness * np.einsum("abi,abi->ab", step, step)
+        total = best[:, None] + weight[t - 1] * np.einsum("abi,abi->ab", step, step)
         came[t] = total.argmin(axis=0)
         best = total.min(axis=0) + cost[:, t]
     path = np.zeros(frames, dtype=int)
