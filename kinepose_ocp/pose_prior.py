@@ -29,7 +29,7 @@ FIRST_TIME_CONSTANT = 0.2  # s
 FIRST_DENSITY = 100.0  # rad2/s3; of the root's accelerations
 LEAST_DENSITY = 1e-2  # rad2/s3
 TIME_CONSTANTS = np.geomspace(0.03, 1.5, 14)  # s
-BOLDEST = 4.0  # a round changes a covariance at most by this factor more than plain EM would
+BOLDEST = 16.0  # a round changes a covariance at most by the root of this more than plain EM would
 
 
 def order_weights(time_constant: float) -> np.ndarray:
@@ -226,19 +226,23 @@ class Evidence:
         size, frames, place = len(unit), self.statistics.frames, np.ix_(joint.places, joint.places)
         usual = size * np.diag((USUAL_SPREAD * unit) ** 2)
         total = [seen[place] + unsure[place] for seen, unsure in zip(self._seen, self._unsure, strict=True)]
-        choices = []
-        for time_constant, log_determinant in zip(
-            TIME_CONSTANTS, self.statistics.log_determinants, strict=True
-        ):
+
+        def covariance(time_constant: float) -> np.ndarray:
             scatter = sum(w * part for w, part in zip(order_weights(time_constant), total, strict=True))
-            covariance = (scatter + usual) / (frames + size)
-            misfit = (frames + size) * np.linalg.slogdet(covariance)[1] - size * log_determinant
-            choices.append((misfit, float(time_constant), covariance))
-        _, time_constant, covariance = min(choices, key=lambda choice: choice[0])
-        if time_constant == joint.time_constant:
-            covariance = covariance * self._boldness(joint, covariance)
+            return (scatter + usual) / (frames + size)
+
+        misfits = [
+            (frames + size) * np.linalg.slogdet(covariance(time_constant))[1] - size * log_determinant
+            for time_constant, log_determinant in zip(
+                TIME_CONSTANTS, self.statistics.log_determinants, strict=True
+            )
+        ]
+        time_constant = float(TIME_CONSTANTS[np.argmin(misfits)])
+        boldness = self._boldness(joint, covariance(joint.time_constant))
         mean = self.q[:, joint.places].mean(axis=0)
-        return replace(joint, mean=mean, covariance=covariance, time_constant=time_constant)
+        return replace(
+            joint, mean=mean, covariance=boldness * covariance(time_constant), time_constant=time_constant
+        )
 
     def _boldness(self, joint: JointPrior, covariance: np.ndarray) -> float:
         """How much further than EM the fixed-point rule of MacKay (Neural Comput. 4, 1992) would go."""
