@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from kinepose_ocp.chain import Dof
 
 TURN = 2 * np.pi
+CHUNK = 256  # frames whose steps are compared at once
 
 
 def decompose(rotation: np.ndarray, dofs: Sequence[Dof]) -> np.ndarray | None:
@@ -118,12 +119,15 @@ def smoothest_path(
     count, frames, _ = candidates.shape
     weight, best = np.broadcast_to(stiffness, frames - 1), cost[:, 0].copy()
     came = np.zeros((frames, count), dtype=int)
-    for t in range(1, frames):
-        step = candidates[:, t][None] - candidates[:, t - 1][:, None]
-        step = np.where(periodic, step - TURN * np.round(step / TURN), step)
-        total = best[:, None] + weight[t - 1] * np.einsum("abi,abi->ab", step, step)
-        came[t] = total.argmin(axis=0)
-        best = total.min(axis=0) + cost[:, t]
+    for first in range(0, frames - 1, CHUNK):
+        now = candidates[:, first : first + CHUNK + 1].swapaxes(0, 1)
+        step = now[1:, None] - now[:-1, :, None]
+        step[..., periodic] -= TURN * np.round(step[..., periodic] / TURN)
+        moved = weight[first : first + CHUNK, None, None] * np.einsum("tabi,tabi->tab", step, step)
+        for t, change in enumerate(moved, first + 1):
+            total = best[:, None] + change
+            came[t] = total.argmin(axis=0)
+            best = total.min(axis=0) + cost[:, t]
     path = np.zeros(frames, dtype=int)
     path[-1] = best.argmin()
     for t in range(frames - 1, 0, -1):

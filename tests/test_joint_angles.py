@@ -6,6 +6,7 @@ from random_chains import random_directions
 from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.chain import Dof
+from kinepose_ocp import joint_angles
 from kinepose_ocp.joint_angles import TURN, compose, decompose, into_range, smoothest_path
 
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1), "-x": (-1, 0, 0), "-z": (0, 0, -1)}
@@ -154,19 +155,21 @@ def brute_force(candidates, cost, stiffness):
     best = np.inf
     for choice in np.ndindex(*[count] * frames):
         chosen = candidates[list(choice), np.arange(frames)]
-        steps = np.square(np.diff(chosen, axis=0)).sum()
-        total = cost[list(choice), np.arange(frames)].sum() + stiffness * steps
+        steps = np.square(np.diff(chosen, axis=0)).sum(axis=1)
+        total = cost[list(choice), np.arange(frames)].sum() + (stiffness * steps).sum()
         if total < best:
             best, path = total, chosen
     return path
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_path_is_better(seed):
+def test_no_path_is_better(seed, monkeypatch):
+    monkeypatch.setattr(joint_angles, "CHUNK", 2 + seed)
     rng = np.random.default_rng(seed)
     candidates, cost = rng.normal(size=(3, 6, 2)), rng.random((3, 6))
-    path = smoothest_path(candidates, cost, 0.3, np.array([False, False]))
-    assert np.array_equal(path, brute_force(candidates, cost, 0.3))
+    for stiffness in (0.3, rng.random(5)):
+        path = smoothest_path(candidates, cost, stiffness, np.array([False, False]))
+        assert np.array_equal(path, brute_force(candidates, cost, stiffness))
 
 
 def test_periodic_angles_run_on_over_several_turns():
