@@ -5,8 +5,8 @@ import pytest
 from random_chains import random_directions
 from scipy.spatial.transform import Rotation
 
-from kinepose_ocp.chain import Dof
 from kinepose_ocp import joint_angles
+from kinepose_ocp.chain import Dof
 from kinepose_ocp.joint_angles import TURN, compose, decompose, into_range, smoothest_path
 
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1), "-x": (-1, 0, 0), "-z": (0, 0, -1)}
