@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -67,6 +67,13 @@ class Case:
     def frames(self) -> int:
         """Number of frames."""
         return int(self.keypoints.sizes["time"])
+
+    def part(self, frames: slice) -> Case:
+        """The same for some frames of the motion."""
+        if frames == slice(0, self.frames):
+            return self
+        weights = None if self.weights is None else self.weights[frames]
+        return replace(self, keypoints=self.keypoints.isel(time=frames), weights=weights)
 
     @cached_property
     def transcription(self) -> Transcription:

@@ -217,6 +217,7 @@ class PoseArrays:
     orientation: np.ndarray  # (T, J, 4)
     keypoint_position: np.ndarray  # (T, K, 3) m, in the order of chain.keypoints
     angular_velocity: np.ndarray  # (T, J, 3) rad/s
+    dof_axis: np.ndarray  # (T, n, 3) axis of every free DOF
 
 
 class Kinematics:
@@ -244,6 +245,7 @@ class Kinematics:
             pose.orientation,
             pose.keypoint_position,
             velocity,
+            {name: pose.dof_axis[name] for name in names},
         ]
         outputs = [ca.densify(ca.vertcat(*stack.values())) for stack in stacks]
         self._function = ca.Function("forward_kinematics", [q, rate, geometry.symbol], outputs)
@@ -267,7 +269,7 @@ class Kinematics:
         rate = np.zeros_like(q) if rate is None else rate
         mapped = self._function.map(frames)
         outputs = mapped(q.T, rate.T, np.repeat(self._geometry[:, None], frames, axis=1))
-        shapes = [(-1, 3), (-1, 3, 3), (-1, 4), (-1, 4), (-1, 3), (-1, 3)]
+        shapes = [(-1, 3), (-1, 3, 3), (-1, 4), (-1, 4), (-1, 3), (-1, 3), (-1, 3)]
         arrays = [
             np.array(output).T.reshape(frames, *shape) for output, shape in zip(outputs, shapes, strict=True)
         ]

@@ -15,11 +15,9 @@ residual: what is found is the least that there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import xarray as xr
 
 from kinepose_ocp import newton
 from kinepose_ocp.case import Case
@@ -30,15 +28,12 @@ from kinepose_ocp.measurement_errors import (
     student_weights,
     white_noise,
 )
-from kinepose_ocp.newton import BandedHessian
 from kinepose_ocp.pose_prior import Evidence, PosePrior, PoseStatistics
-from kinepose_ocp.selected_inverse import SelectedInverse, selected_inverse
+from kinepose_ocp.posterior import LONGEST, posterior
 from kinepose_ocp.terms import Term
 
 FIRST_NOISE = 0.01  # m
 ROUNDS = 8
-LONGEST = 3000  # frames that are inverted at once
-OVERLAP = 60  # frames; further off, a frame hardly changes a deviation
 STEPS = 1  # Newton steps of a round
 SETTLED = 0.08  # change of log spread, and half that of log densities, at which the rounds end
 LEAST_DRIFT = 0.004  # m
@@ -81,7 +76,7 @@ def choose(case: Case, start: np.ndarray, first: Smoothness) -> tuple[Case, np.n
     A motion of more than LONGEST frames is judged by that many in its middle.
     """
     statistics = PoseStatistics(case.keypoints.time.values[_middle(case)])
-    part, q = _part(case, _middle(case)), start[_middle(case)]
+    part, q = case.part(_middle(case)), start[_middle(case)]
     smoothness = replace(first, prior=first.prior.around(q))
     for _ in range(ROUNDS if case.frames >= FEWEST_FRAMES else 0):
         part = replace(part, terms=smoothness.terms(statistics.step))
@@ -104,7 +99,7 @@ def with_drift(case: Case, q: np.ndarray, smoothness: Smoothness) -> Smoothness 
     """
     if case.frames < FEWEST_FRAMES:
         return None
-    part, q = _part(case, _middle(case)), q[_middle(case)]
+    part, q = case.part(_middle(case)), q[_middle(case)]
     step = PoseStatistics(part.keypoints.time.values).step
     covariances = autocovariance(part, q, posterior(part, q)[0])
     errors = MeasurementErrors.of_covariances(covariances, step)
@@ -124,54 +119,9 @@ def _middle(case: Case) -> slice:
     return slice(first, first + min(case.frames, LONGEST))
 
 
-def _part(case: Case, frames: slice) -> Case:
-    if frames == slice(0, case.frames):
-        return case
-    weights = None if case.weights is None else case.weights[frames]
-    return replace(case, keypoints=case.keypoints.isel(time=frames), weights=weights)
-
-
 def _learn(case: Case, q: np.ndarray, before: Smoothness, statistics: PoseStatistics) -> Smoothness:
     """White noise and prior that a fit and its covariance speak for."""
     covariance, free = posterior(case, q)
     evidence = Evidence(q, free, covariance, statistics)
     noise = white_noise(case, q, free.sum() - evidence.determined(before.prior))
     return Smoothness(MeasurementErrors(noise), evidence.learn(before.prior))
-
-
-def posterior(case: Case, q: np.ndarray) -> tuple[SelectedInverse, np.ndarray]:
-    """Covariance of the coordinates around a solution, and which of them (T, n) are free of their bounds."""
-    slope = np.array(case.transcription.gradient_function(q.ravel(), case.parameters)).reshape(q.shape)
-    lower, upper = case.bounds
-    free = ~(((q <= lower) & (slope > 0)) | ((q >= upper) & (slope < 0)))
-    banded = BandedHessian(case.transcription)
-    blocks = case.transcription.block_list(q, case.parameters, exact=False)
-    return selected_inverse(banded, blocks, free), free
-
-
-def coordinates(case: Case, motion: xr.Dataset) -> np.ndarray:
-    """Free coordinates (T, n) [rad or m] of a solved motion."""
-    columns = []
-    for name, dof in case.problem.kernels.chain.free_dofs.items():
-        source = motion.joint_translation if dof.translates else np.radians(motion.joint_angle)
-        columns.append(source.sel({"translation" if dof.translates else "dof": name}).values)
-    return np.stack(columns, axis=1)
-
-
-def deviations(case: Case, q: np.ndarray) -> np.ndarray:
-    """Posterior standard deviation (T, n) [rad or m] of coordinates (T, n) of a solved motion."""
-
-    def variance(part: Case, x: np.ndarray) -> np.ndarray:
-        return np.einsum("tii->ti", posterior(part, x)[0].lags[0])
-
-    return np.sqrt(np.maximum(in_parts(case, q, variance), 0.0))
-
-
-def in_parts(case: Case, q: np.ndarray, judge: Callable[[Case, np.ndarray], np.ndarray]) -> np.ndarray:
-    """What ``judge`` says of every frame of a case at coordinates (T, n): bounded memory for any length."""
-    found = []
-    for start in range(0, case.frames, LONGEST):
-        end = min(start + LONGEST, case.frames)
-        first, last = max(start - OVERLAP, 0), min(end + OVERLAP, case.frames)
-        found.append(judge(_part(case, slice(first, last)), q[first:last])[start - first : end - first])
-    return np.concatenate(found)

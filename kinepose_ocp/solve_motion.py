@@ -19,8 +19,8 @@ from kinepose_ocp.frame_by_frame import solve_frames
 from kinepose_ocp.keypoints import check_size, for_chain
 from kinepose_ocp.lengths import with_estimated_lengths
 from kinepose_ocp.measurement_errors import Drift
-from kinepose_ocp.observability import observability
 from kinepose_ocp.pose_prior import PoseStatistics
+from kinepose_ocp.posterior import coordinates, uncertainty
 from kinepose_ocp.problem import build_problem, check_free, default_terms, with_held
 from kinepose_ocp.smoothing import Smoothness
 from kinepose_ocp.solvers import Progress
@@ -115,14 +115,12 @@ def _described(
     motion: xr.Dataset, chain: Chain, case: Case, chosen: Smoothness, held: Sequence[str], seconds: float
 ) -> xr.Dataset:
     """Add what was chosen and how sure the angles are; take out what the user's chain does not have."""
-    q = smoothing.coordinates(case, motion)
+    sure = uncertainty(case, coordinates(case, motion), chosen.errors.spread)
     names = list(case.problem.kernels.chain.free_dofs)
     place = [names.index(name) if name in names else len(names) for name in motion.dof.values]
     density = np.append(np.degrees(np.degrees(chosen.prior.density)), np.nan)[place]
-    deviation = np.degrees(np.insert(smoothing.deviations(case, q), len(names), 0.0, axis=1))[:, place]
+    deviation = np.degrees(np.insert(sure.coordinates, len(names), 0.0, axis=1))[:, place]
     unseen = np.isin(motion.joint.values, [name.split(".")[0] for name in held])
-    spread = chosen.errors.spread
-    shown = smoothing.in_parts(case, q, lambda part, x: observability(part, x, spread))
     drift = chosen.errors.drift or Drift(0.0, np.nan)
     added: dict[str, tuple[tuple[str, ...], Any, str, str]] = {
         "keypoint_noise": (
@@ -150,9 +148,15 @@ def _described(
             "degree",
             "posterior standard deviation of the joint angle",
         ),
+        "orientation_covariance": (
+            ("time", "joint", "space", "space_other"),
+            np.degrees(np.degrees(sure.orientations)),
+            "degree2",
+            "posterior covariance of the rotation vector of orientation_global's error, in the world frame",
+        ),
         "observability": (
             ("time", "joint"),
-            np.where(unseen, 0.0, shown),
+            np.where(unseen, 0.0, sure.observability),
             "1",
             "part of a broad guess's variance of the joint's rotation that the points of the frame remove",
         ),

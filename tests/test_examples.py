@@ -53,3 +53,11 @@ def test_demo(folder, capsys):
     assert "whole motion" in capsys.readouterr().out
     made = {path.name for path in (folder / "demo").iterdir()}
     assert made == {"motion.nc", "angles.png", "key_frames.png", "motion.gif"}
+
+
+def test_straight_limb(folder, capsys):
+    result = study("straight_limb").main(folder / "straight", frames=40, seeds=[2001])
+    assert "whole motion" in capsys.readouterr().out
+    assert result.error.notnull().all() and (result.deviation > 0).all()
+    made = {path.name for path in (folder / "straight").iterdir()}
+    assert made == {"straight_limb.nc", "straight_limb.png"}

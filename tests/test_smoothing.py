@@ -5,7 +5,7 @@ import pytest
 import scipy.signal
 
 import kinepose_ocp as kp
-from kinepose_ocp import metrics, smoothing
+from kinepose_ocp import metrics, posterior, smoothing
 from kinepose_ocp.measurement_errors import Drift, MeasurementErrors, student_weight, usual_weight
 from kinepose_ocp.pose_prior import TIME_CONSTANTS, PosePrior, PoseStatistics, order_weights
 from kinepose_ocp.selected_inverse import SelectedInverse
@@ -187,7 +187,8 @@ def test_slow_errors_are_found(imvip22, truth, noisy):
 
 
 def test_long_motions_are_judged_in_parts(imvip22, truth, noisy, monkeypatch):
-    monkeypatch.setattr(smoothing, "LONGEST", 80)
+    for module in (smoothing, posterior):
+        monkeypatch.setattr(module, "LONGEST", 80)
     motion = kp.solve_motion(imvip22, measure(truth, noise=0.01, seed=1), lengths="model")
     assert float(motion.keypoint_noise) == pytest.approx(float(noisy.keypoint_noise), rel=0.1)
     assert metrics.mpjas(motion, truth, "local") < 1.3 * metrics.mpjas(noisy, truth, "local")
