@@ -134,19 +134,18 @@ class Case:
 
     def misses(self, q: np.ndarray) -> np.ndarray:
         """(T, K, 3) vectors [m] from measured keypoints to the model's at coordinates (T, n)."""
-        points = np.array(self.transcription.points_function(q.ravel(), self.shared))
         shape = (self.frames, len(self.problem.kernels.measured), 3)
-        return points.T.reshape(shape) - self.data[:, : 3 * shape[1]].reshape(shape)
+        points = self.transcription.values.points(q, self.shared)
+        return points.reshape(shape) - self.data[:, : 3 * shape[1]].reshape(shape)
 
     def point_jacobians(self, q: np.ndarray) -> np.ndarray:
         """(T, 3 K, n) derivatives of the model's keypoints at coordinates (T, n)."""
-        kernels = self.problem.kernels
-        columns = self.transcription.jacobian_function(q.ravel(), self.shared)
-        return np.asarray(columns).reshape(-1, self.frames, kernels.size).swapaxes(0, 1)
+        columns = self.transcription.values.points_jacobian(q, self.shared)
+        return columns.reshape(self.frames, self.problem.kernels.size, -1).swapaxes(1, 2)
 
     def costs(self, q: np.ndarray) -> dict[str, float]:
         """Cost of every term at coordinates (T, n)."""
-        values = np.array(self.transcription.cost_function(q.ravel(), self.parameters)).ravel()
+        values = self.transcription.values.costs(q, self.parameters)
         names = [type(term).__name__ for term in self.terms]
         return {
             name if names.count(name) == 1 else f"{name}_{i}": float(value)

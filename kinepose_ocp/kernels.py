@@ -19,6 +19,7 @@ from kinepose_ocp.chain import Chain
 from kinepose_ocp.errors import KineposeError, ModelError
 from kinepose_ocp.kinematics import Geometry, KeypointDerivatives, forward_kinematics, geometry_values
 from kinepose_ocp.lifting import Lift
+from kinepose_ocp.numeric import Numeric
 from kinepose_ocp.terms import Frame, Term
 
 
@@ -90,6 +91,7 @@ class KernelSet:
             self._kernel(span, [i for i, term in enumerate(terms) if term.span == span], symbolic)
             for span in sorted({term.span for term in terms})
         )
+        self._mapped: dict[tuple[str, int], Numeric] = {}
         self.patterns = []  # of each lag
         for lag in range(max(kernel.span for kernel in self.kernels)):
             blocks = [block for kernel in self.kernels for block in kernel.blocks if block.lag == lag]
@@ -117,6 +119,15 @@ class KernelSet:
                 )
             values += list(now.values())
         return np.concatenate(values)
+
+    def mapped(self, function: ca.Function, count: int, same: list[int]) -> Numeric:
+        """One of this set's functions, for ``count`` columns at once; made once. ``same``: arguments in common."""
+        key = (function.name(), count)
+        if key not in self._mapped:
+            name = f"{function.name()}_{count}"
+            many = function if count == 1 else function.map(name, "serial", count, same, [])
+            self._mapped[key] = Numeric(many)
+        return self._mapped[key]
 
     @cached_property
     def points(self) -> ca.Function:
@@ -165,8 +176,8 @@ class KernelSet:
             span=span,
             terms=tuple(places),
             uses_data=ca.depends_on(costs, data),
-            cost=function("cost", [costs]),
-            gradient=function("gradient", [costs, ca.densify(gradient)]),
+            cost=function("cost", [ca.densify(costs)]),
+            gradient=function("gradient", [ca.densify(costs), ca.densify(gradient)]),
             hessian=function("hessian", nonzeros(exact)),
             gauss_newton=function("gauss_newton", nonzeros(gauss_newton)),
             blocks=tuple(blocks),

@@ -118,17 +118,17 @@ def minimise(
     banded = BandedHessian(transcription)
 
     def cost(x: np.ndarray) -> float:
-        return float(np.array(transcription.cost_function(x.ravel(), parameters)).sum())
+        return float(transcription.values.costs(x, parameters).sum())
 
     def gradient(x: np.ndarray) -> np.ndarray:
-        return np.array(transcription.gradient_function(x.ravel(), parameters)).reshape(x.shape)
+        return transcription.values.gradient(x, parameters)
 
     x = np.clip(start, lower, upper)
     now, slope = cost(x), gradient(x)
     damping, exact, converged, iteration = 1e-4, False, False, 0
     while not (converged := is_optimal(x, slope, now, limits)) and iteration < limits.iterations:
         iteration += 1
-        curvature, accepted, first = transcription.block_list(x, parameters, exact), False, damping
+        curvature, accepted, first = transcription.values.blocks(x, parameters, exact), False, damping
         for _ in range(ATTEMPTS):
             try:
                 step = banded.step(curvature, slope, damping, (lower - x, upper - x))

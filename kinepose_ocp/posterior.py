@@ -68,11 +68,11 @@ def _of_orientations(case: Case, q: np.ndarray, covariance: np.ndarray) -> np.nd
 
 def posterior(case: Case, q: np.ndarray) -> tuple[SelectedInverse, np.ndarray]:
     """Covariance of the coordinates around a solution, and which of them (T, n) are free of their bounds."""
-    slope = np.array(case.transcription.gradient_function(q.ravel(), case.parameters)).reshape(q.shape)
+    slope = case.transcription.values.gradient(q, case.parameters)
     lower, upper = case.bounds
     free = ~(((q <= lower) & (slope > 0)) | ((q >= upper) & (slope < 0)))
     banded = BandedHessian(case.transcription)
-    blocks = case.transcription.block_list(q, case.parameters, exact=False)
+    blocks = case.transcription.values.blocks(q, case.parameters, exact=False)
     return selected_inverse(banded, blocks, free), free
 
 

@@ -73,7 +73,6 @@ class CasadiSolver:
     ) -> Solution:
         """Solve from ``start`` (T, n) and multipliers inside bounds (n,) [rad or m]."""
         self._progress.listen(on_iteration)
-        self.transcription.release()
         lower, upper = (np.broadcast_to(bound, start.shape) for bound in bounds)
         result = self._solver(
             x0=np.clip(start, lower, upper).ravel(),

@@ -13,7 +13,7 @@ import casadi as ca
 import numpy as np
 
 from kinepose_ocp.kernels import Kernel, KernelSet
-from kinepose_ocp.numeric import Numeric
+from kinepose_ocp.motion_values import MotionValues
 
 
 @dataclass(frozen=True)
@@ -150,60 +150,10 @@ class Transcription:
         starts = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
         return ca.Sparsity(size * count, size * count, starts.tolist(), np.concatenate(all_rows).tolist())
 
-    # ---- numbers -------------------------------------------------------------------------------
     @cached_property
-    def cost_function(self) -> Numeric:
-        """(x, p) -> cost of every term."""
-        return Numeric(ca.Function("costs", [self.x, self.p], [ca.densify(self.costs)]))
-
-    @cached_property
-    def gradient_function(self) -> Numeric:
-        """(x, p) -> gradient."""
-        return Numeric(ca.Function("gradient", [self.x, self.p], [ca.densify(self.gradient)]))
-
-    @cached_property
-    def block_functions(self) -> dict[bool, Numeric]:
-        """(x, p) -> Hessian blocks by lag; True: exact, False: Gauss-Newton."""
-        return {
-            exact: Numeric(
-                ca.Function("blocks", [self.x, self.p], [ca.densify(b) for b in self.blocks(exact)])
-            )
-            for exact in (True, False)
-        }
-
-    @cached_property
-    def points_function(self) -> Numeric:
-        """(x, shared) -> measured keypoints of the model [m], (3 K, T)."""
-        return self._of_every_frame(self.kernels.points)
-
-    @cached_property
-    def jacobian_function(self) -> Numeric:
-        """(x, shared) -> derivatives of the measured keypoints, (3 K, T n) [m/rad or 1]."""
-        return self._of_every_frame(self.kernels.points_jacobian)
-
-    def _of_every_frame(self, function: ca.Function) -> Numeric:
-        """Make a function of a frame's coordinates and the shared numbers one of all frames."""
-        shared = ca.MX.sym("shared", self.kernels.shared_size)
-        q = ca.reshape(self.x, self.kernels.size, self.frames)
-        name = f"{function.name()}_{self.frames}"
-        mapped = function if self.frames == 1 else function.map(name, "serial", self.frames, [1], [])
-        return Numeric(ca.Function(name, [self.x, shared], [mapped(q, shared)]))
-
-    def release(self) -> None:
-        """Give back the working memory of the numeric functions; they are made again when needed."""
-        for name in (
-            "cost_function",
-            "gradient_function",
-            "block_functions",
-            "points_function",
-            "jacobian_function",
-        ):
-            self.__dict__.pop(name, None)
-
-    def block_list(self, x: np.ndarray, parameters: np.ndarray, exact: bool) -> list[np.ndarray]:
-        """Non-zeros of the Hessian's blocks by lag, (nnz, T - lag), at coordinates (T, n)."""
-        outputs = self.block_functions[exact](x.ravel(), parameters)
-        return list(outputs) if isinstance(outputs, tuple) else [outputs]
+    def values(self) -> MotionValues:
+        """The same in numbers."""
+        return MotionValues(self.kernels)
 
 
 def _padded(matrix: ca.MX, first: int, width: int) -> ca.MX:

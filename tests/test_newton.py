@@ -26,10 +26,10 @@ def test_same_minimum_as_scipy(case):
     )
 
     def cost(x):
-        return float(np.array(case.transcription.cost_function(x, case.parameters)).sum())
+        return float(case.transcription.values.costs(x.reshape(case.frames, -1), case.parameters).sum())
 
     def slope(x):
-        return np.array(case.transcription.gradient_function(x, case.parameters)).ravel()
+        return case.transcription.values.gradient(x.reshape(case.frames, -1), case.parameters).ravel()
 
     limits = list(zip(*(np.broadcast_to(b, start.shape).ravel() for b in case.bounds), strict=True))
     peer = minimize(
@@ -54,7 +54,7 @@ def test_bounds_are_exact(case):
 def test_banded_matrix_is_the_hessian(case):
     x = case.best_start()
     banded = newton.BandedHessian(case.transcription)
-    blocks = [np.array(b) for b in case.transcription.block_functions[True](x.ravel(), case.parameters)]
+    blocks = case.transcription.values.blocks(x, case.parameters, exact=True)
     matrix = banded.assemble(blocks, np.ones(x.shape, dtype=bool))
     import casadi as ca
 

@@ -16,7 +16,7 @@ def test_blocks_of_the_inverse(imvip22, short_motion, frames):
     case = Case(problem, imvip22, problem.keypoints, terms)
     x = case.best_start()
     banded = BandedHessian(case.transcription)
-    blocks = [np.array(b) for b in case.transcription.block_list(x, case.parameters, exact=False)]
+    blocks = case.transcription.values.blocks(x, case.parameters, exact=False)
     for diagonal, (rows, columns) in zip(blocks[:1], banded.entries, strict=False):
         diagonal[rows == columns] += 1.0  # positive definite whatever the data show
     generator = np.random.default_rng(0)

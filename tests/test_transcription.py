@@ -37,7 +37,8 @@ class Motion:
         rng = np.random.default_rng(frames)
         self.terms, self.frames = TERM_LISTS[name], frames
         self.transcription = Transcription(KERNELS[name], frames)
-        self.x = random_coordinates(CHAIN, rng, frames).ravel()
+        self.q = random_coordinates(CHAIN, rng, frames)
+        self.x = self.q.ravel()
         self.data = random_data(len(MEASURED), rng, frames)
         self.steps = rng.uniform(0.1, 0.3, frames - 1)
         shared = KERNELS[name].shared_values(CHAIN, self.terms)
@@ -68,8 +69,8 @@ def test_cost_gradient_and_hessians_equal_automatic_ones(name, frames):
     motion = Motion(name, frames)
     costs, gradient, hessian, gauss_newton = motion.plain()
     made = motion.transcription
-    assert close(np.array(made.cost_function(motion.x, motion.p)), costs, 1e-10)
-    assert close(np.array(made.gradient_function(motion.x, motion.p)), gradient, 1e-10)
+    assert close(made.values.costs(motion.q, motion.p)[:, None], costs, 1e-10)
+    assert close(made.values.gradient(motion.q, motion.p).reshape(-1, 1), gradient, 1e-10)
     for exact, expected in ((True, hessian), (False, gauss_newton)):
         found = np.array(ca.DM(motion.number(made.hessian(exact))))
         assert close(found, np.triu(expected), 1e-10)
@@ -80,9 +81,8 @@ def test_cost_gradient_and_hessians_equal_automatic_ones(name, frames):
 def test_blocks_are_the_parts_of_the_hessian(name, frames):
     motion = Motion(name, frames)
     made, size = motion.transcription, len(CHAIN.free_dofs)
-    for exact, function in made.block_functions.items():
-        blocks = function(motion.x, motion.p)
-        blocks = blocks if isinstance(blocks, (tuple, list)) else [blocks]
+    for exact in (True, False):
+        blocks = made.values.blocks(motion.q, motion.p, exact)
         whole = np.zeros((size * frames, size * frames))
         for lag, (pattern, block) in enumerate(zip(made.patterns, blocks, strict=True)):
             rows, columns = (np.array(part, dtype=int) for part in pattern.get_triplet())
@@ -111,14 +111,14 @@ def test_the_hessian_grows_linearly_with_frames():
 
 def test_terms_longer_than_the_motion_cost_nothing():
     motion = Motion("usual", 2)
-    costs = np.array(motion.transcription.cost_function(motion.x, motion.p)).ravel()
+    costs = motion.transcription.values.costs(motion.q, motion.p)
     assert costs[:2].all() and not costs[2:].any()
 
 
 def test_steps_matter():
     motion = Motion("usual", 5)
     made, data_size = motion.transcription, 5 * len(MEASURED) * 5
-    before = np.array(made.cost_function(motion.x, motion.p)).ravel()
+    before = made.values.costs(motion.q, motion.p)
     motion.p[data_size : data_size + 4] *= 2
-    after = np.array(made.cost_function(motion.x, motion.p)).ravel()
+    after = made.values.costs(motion.q, motion.p)
     assert np.allclose(after, before / [1, 1, 16, 16])
