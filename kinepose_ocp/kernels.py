@@ -121,7 +121,7 @@ class KernelSet:
         return np.concatenate(values)
 
     def mapped(self, function: ca.Function, count: int, same: list[int]) -> Numeric:
-        """One of this set's functions, for ``count`` columns at once; made once. ``same``: arguments in common."""
+        """One of this set's functions for ``count`` columns, made once; ``same``: arguments in common."""
         key = (function.name(), count)
         if key not in self._mapped:
             name = f"{function.name()}_{count}"

@@ -74,7 +74,7 @@ class MotionValues:
     def _windows(
         self, kernel: Kernel, name: str, x: np.ndarray, p: np.ndarray
     ) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
-        """Yield, a chunk at a time, its windows and what a function of the kernel gives for them, in columns."""
+        """Yield, a chunk at a time, its windows and what a kernel's function gives for each, in columns."""
         frames, size, data_size, span = len(x), self.kernels.size, self.kernels.data_size, kernel.span
         data, steps, shared = np.split(p, [data_size * frames, data_size * frames + frames - 1])
         q = sliding_window_view(np.ascontiguousarray(x).ravel(), span * size)[::size]
