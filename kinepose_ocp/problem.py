@@ -24,6 +24,8 @@ from kinepose_ocp.dataset import SolveRecord, motion_dataset
 from kinepose_ocp.errors import DataError, KineposeError, ModelError, SolveError, possible
 from kinepose_ocp.kernels import KernelSet
 from kinepose_ocp.keypoints import check_keypoints, for_chain
+from kinepose_ocp.posterior import coordinates
+from kinepose_ocp.sensitivity import sensitivities
 from kinepose_ocp.solvers import SOLVERS, Progress
 from kinepose_ocp.terms import (
     AngularAcceleration,
@@ -202,6 +204,25 @@ class Problem:
         chain = with_held(chain or self.chain, self.held)
         case = Case(self, chain, self._known(keypoints), tuple(terms or self.terms))
         return self.solve_case(case, solver, start, on_iteration)
+
+    def sensitivities(
+        self,
+        motion: xr.Dataset,
+        *,
+        chain: Chain | None = None,
+        keypoints: xr.Dataset | None = None,
+        terms: Sequence[Term] | None = None,
+    ) -> xr.Dataset:
+        """What a solution owes to ROM limits, segment lengths and noise (:func:`sensitivity.sensitivities`).
+
+        Parameters
+        ----------
+        motion
+            What :meth:`solve` returned for the same chain, keypoints and terms.
+        """
+        chain = with_held(chain or self.chain, self.held)
+        case = Case(self, chain, self._known(keypoints), tuple(terms or self.terms))
+        return sensitivities(case, coordinates(case, motion))
 
     def solve_case(
         self,

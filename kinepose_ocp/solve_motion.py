@@ -22,6 +22,7 @@ from kinepose_ocp.measurement_errors import Drift
 from kinepose_ocp.pose_prior import PoseStatistics
 from kinepose_ocp.posterior import coordinates, uncertainty
 from kinepose_ocp.problem import build_problem, check_free, default_terms, with_held
+from kinepose_ocp.sensitivity import sensitivities
 from kinepose_ocp.smoothing import Smoothness
 from kinepose_ocp.solvers import Progress
 
@@ -35,6 +36,7 @@ def solve_motion(
     lengths: str = "estimate",
     smoothness: float | str = AUTOMATIC,
     solver: str = "ipopt",
+    with_sensitivities: bool = False,
     on_iteration: Progress | None = None,
 ) -> xr.Dataset:
     """Solve a motion with the default terms.
@@ -50,6 +52,9 @@ def solve_motion(
         accelerations [degree/s2].
     solver
         One of ``SOLVERS``, or ``frame:SOLVER`` to solve frame by frame.
+    with_sensitivities
+        Add what the angles owe to ROM limits, segment lengths and noise (:mod:`sensitivity`); smoothness
+        must be ``auto``.
     on_iteration
         Called with (iteration, cost).
 
@@ -64,18 +69,24 @@ def solve_motion(
     if not automatic and not (isinstance(smoothness, (int, float)) and 0 < smoothness < np.inf):
         raise KineposeError(f"smoothness must be 'auto' or a positive number [degree/s2], got {smoothness}")
     check_size(keypoints, chain, str(keypoints.attrs.get("source_file", "keypoints")))
+    if with_sensitivities and (not automatic or solver.startswith("frame:")):
+        raise KineposeError("sensitivities are those of a whole motion with automatic smoothness")
     if lengths == "estimate":
         chain = with_estimated_lengths(chain, keypoints)
     if solver.startswith("frame:"):
         return solve_frames(chain, keypoints, None, solver.removeprefix("frame:"), on_iteration)
     if automatic:
-        return _solve_automatically(chain, keypoints, solver, on_iteration)
+        return _solve_automatically(chain, keypoints, solver, with_sensitivities, on_iteration)
     terms = default_terms(chain, np.radians(float(smoothness)))
     return build_problem(chain, keypoints, terms).solve(solver=solver, on_iteration=on_iteration)
 
 
 def _solve_automatically(
-    chain: Chain, keypoints: xr.Dataset, solver: str, on_iteration: Progress | None
+    chain: Chain,
+    keypoints: xr.Dataset,
+    solver: str,
+    with_sensitivities: bool,
+    on_iteration: Progress | None,
 ) -> xr.Dataset:
     """Choose noise and liveliness from the data, then solve.
 
@@ -108,6 +119,9 @@ def _solve_automatically(
         if error.motion is not None:
             error.motion = _described(error.motion, chain, case, chosen, held, spent)
         raise
+    if with_sensitivities:
+        owed = sensitivities(case, coordinates(case, motion))
+        motion = motion.merge(owed.reindex(dof=motion.dof, fill_value=0))
     return _described(motion, chain, case, chosen, held, spent)
 
 

@@ -145,8 +145,16 @@ class NewtonSolver:
             multiplier=_multiplier(result, limits),
             iterations=result.iterations,
             converged=result.converged,
-            status="converged" if result.converged else "stopped at the iteration limit",
+            status=_ending(result, limits),
         )
+
+
+def _ending(result: newton.NewtonResult, limits: newton.Limits) -> str:
+    if result.converged:
+        return "converged"
+    if result.iterations < limits.iterations:
+        return "stopped: no step lowers the cost, yet its gradient is above the tolerance"
+    return "stopped at the iteration limit"
 
 
 def ipopt(transcription: Transcription) -> FinishingSolver:

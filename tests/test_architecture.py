@@ -11,6 +11,7 @@ PACKAGE = ROOT / "kinepose_ocp"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 ALL_SOURCES = [*SOURCES, *sorted((ROOT / "tests").glob("*.py")), *sorted((ROOT / "studies").rglob("*.py"))]
 SYMBOLIC = {
+    "motion_values",
     "numeric",
     "anatomy",
     "rotations",
