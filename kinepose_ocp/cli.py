@@ -101,6 +101,12 @@ def solve(
     lengths: Annotated[
         Lengths, typer.Option(help="Segment lengths from the data, or the chain's own")
     ] = Lengths.estimate,
+    sensitivities: Annotated[
+        bool,
+        typer.Option(
+            "--sensitivities", help="Add what angles owe to ROM limits, segment lengths and keypoint noise"
+        ),
+    ] = False,
 ) -> None:
     """Solve a motion: keypoints in, joint angles and orientations out."""
     strength = _smoothness(smoothness)
@@ -112,7 +118,13 @@ def solve(
     try:
         with _ends_at_once(), _progress(f"solving {points.sizes['time']} frames") as tick:
             motion = solve_motion(
-                chain, points, lengths=str(lengths), smoothness=strength, solver=method, on_iteration=tick
+                chain,
+                points,
+                lengths=str(lengths),
+                smoothness=strength,
+                solver=method,
+                with_sensitivities=sensitivities,
+                on_iteration=tick,
             )
     except SolveError as error:
         if error.motion is None:

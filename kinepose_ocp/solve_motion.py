@@ -119,10 +119,17 @@ def _solve_automatically(
         if error.motion is not None:
             error.motion = _described(error.motion, chain, case, chosen, held, spent)
         raise
-    if with_sensitivities:
-        owed = sensitivities(case, coordinates(case, motion))
-        motion = motion.merge(owed.reindex(dof=motion.dof, fill_value=0))
-    return _described(motion, chain, case, chosen, held, spent)
+    q = coordinates(case, motion)
+    motion = _described(motion, chain, case, chosen, held, spent)
+    return _with_sensitivities(motion, case, q) if with_sensitivities else motion
+
+
+def _with_sensitivities(motion: xr.Dataset, case: Case, q: np.ndarray) -> xr.Dataset:
+    try:
+        owed = sensitivities(case, q)
+    except np.linalg.LinAlgError:
+        raise SolveError("the solution is no strict minimum, and has no sensitivities", motion) from None
+    return motion.merge(owed.reindex(dof=motion.dof, fill_value=0))
 
 
 def _described(

@@ -179,6 +179,18 @@ def test_a_motion_is_found_from_every_format(source, folder, run):
     assert (folder / "clip.gif").read_bytes().startswith(b"GIF8")
 
 
+@pytest.mark.parametrize("frames", [1, 8])
+def test_sensitivities_are_written(frames, folder, run):
+    write(measure(leg_motion()).isel(time=slice(frames)), folder / "clip.csv")
+    motion = solved(
+        run, "clip.csv", "--model", "leg.yaml", "--sensitivities", *([] if frames > 1 else ["--rate", "50"])
+    )
+    assert motion.angle_per_bound.sizes["dof"] == motion.sizes["dof"]
+    assert motion.sizes["bound"] == motion.cost_per_bound.size
+    assert np.isfinite(motion.angle_per_length).all() and motion.sizes["segment"] > 0
+    assert (motion.angle_per_noise.sel(dof="knee.twist") == 0).all()  # locked
+
+
 @pytest.mark.parametrize("solver", ["ipopt", "sqp", "newton"])
 @pytest.mark.parametrize("frames", [1, 2, 8])
 def test_every_solver_finds_the_same_motion_of_any_length(solver, frames, folder, run):
