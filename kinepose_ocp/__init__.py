@@ -7,6 +7,7 @@ from kinepose_ocp.io import read_keypoints, read_motion, write
 from kinepose_ocp.keypoints import make_keypoints
 from kinepose_ocp.problem import Problem, build_problem, default_terms
 from kinepose_ocp.solve_motion import solve_motion
+from kinepose_ocp.sweep import sweep
 from kinepose_ocp.terms import (
     AngularAcceleration,
     AngularVelocity,
@@ -38,5 +39,6 @@ __all__ = [
     "read_keypoints",
     "read_motion",
     "solve_motion",
+    "sweep",
     "write",
 ]

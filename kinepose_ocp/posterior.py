@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from kinepose_ocp.case import Case
+from kinepose_ocp.chain import Chain
 from kinepose_ocp.kinematics import Kinematics
 from kinepose_ocp.newton import BandedHessian
 from kinepose_ocp.observability import observability
@@ -76,10 +77,10 @@ def posterior(case: Case, q: np.ndarray) -> tuple[SelectedInverse, np.ndarray]:
     return selected_inverse(banded, blocks, free), free
 
 
-def coordinates(case: Case, motion: xr.Dataset) -> np.ndarray:
-    """Free coordinates (T, n) [rad or m] of a solved motion."""
+def coordinates(chain: Chain, motion: xr.Dataset) -> np.ndarray:
+    """Free coordinates (T, n) [rad or m] of a motion of this chain."""
     columns = []
-    for name, dof in case.problem.kernels.chain.free_dofs.items():
+    for name, dof in chain.free_dofs.items():
         source = motion.joint_translation if dof.translates else np.radians(motion.joint_angle)
         columns.append(source.sel({"translation" if dof.translates else "dof": name}).values)
     return np.stack(columns, axis=1)

@@ -222,7 +222,7 @@ class Problem:
         """
         chain = with_held(chain or self.chain, self.held)
         case = Case(self, chain, self._known(keypoints), tuple(terms or self.terms))
-        return sensitivities(case, coordinates(case, motion))
+        return sensitivities(case, coordinates(self.kernels.chain, motion))
 
     def solve_case(
         self,

@@ -119,7 +119,7 @@ def _solve_automatically(
         if error.motion is not None:
             error.motion = _described(error.motion, chain, case, chosen, held, spent)
         raise
-    q = coordinates(case, motion)
+    q = coordinates(case.problem.kernels.chain, motion)
     motion = _described(motion, chain, case, chosen, held, spent)
     return _with_sensitivities(motion, case, q) if with_sensitivities else motion
 
@@ -136,7 +136,7 @@ def _described(
     motion: xr.Dataset, chain: Chain, case: Case, chosen: Smoothness, held: Sequence[str], seconds: float
 ) -> xr.Dataset:
     """Add what was chosen and how sure the angles are; take out what the user's chain does not have."""
-    sure = uncertainty(case, coordinates(case, motion), chosen.errors.spread)
+    sure = uncertainty(case, coordinates(case.problem.kernels.chain, motion), chosen.errors.spread)
     names = list(case.problem.kernels.chain.free_dofs)
     place = [names.index(name) if name in names else len(names) for name in motion.dof.values]
     density = np.append(np.degrees(np.degrees(chosen.prior.density)), np.nan)[place]

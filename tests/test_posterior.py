@@ -29,7 +29,7 @@ def solved(imvip22):
 def test_orientations_vary_as_their_angles_do(solved):
     """Angles drawn from the posterior of a frame, through scipy's rotations."""
     _, _, case, motion = solved
-    q, frame = coordinates(case, motion), 12
+    q, frame = coordinates(case.chain, motion), 12
     covariance = posterior(case, q)[0].lags[0][frame] * 1e-4  # small, so that angles add
     draws = np.random.default_rng(0).multivariate_normal(q[frame], covariance, size=4000)
     poses = pose_dataset(case.chain, np.arange(4000.0), draws).orientation_global
@@ -46,11 +46,11 @@ def test_orientations_vary_as_their_angles_do(solved):
 def test_deviations_are_the_scatter_of_solutions(solved):
     """The same motion measured again and again; what the prior adds is common to all."""
     truth, problem, case, motion = solved
-    q = coordinates(case, motion)
+    q = coordinates(case.chain, motion)
     expected = uncertainty(case, q, NOISE).coordinates
     found = [
         coordinates(
-            case, problem.solve(keypoints=measure(truth, noise=NOISE, seed=s), solver="newton", start=q)
+            case.chain, problem.solve(keypoints=measure(truth, noise=NOISE, seed=s), solver="newton", start=q)
         )
         for s in range(20, 50)
     ]

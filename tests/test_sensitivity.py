@@ -35,7 +35,7 @@ def solved(request, imvip22):
 def solve(problem, motion, **numbers):
     """Angles (T, dof) [degree] and cost with other numbers, to rounding: soft modes need that."""
     case = Case(problem, numbers.get("chain", problem.chain), problem.keypoints, numbers.get("terms", TERMS))
-    start = coordinates(case, motion)
+    start = coordinates(problem.kernels.chain, motion)
     limits = newton.Limits(*case.bounds, iterations=12, tolerance=1e-14)
     found = newton.minimise(case.transcription, case.parameters, start, limits)
     turning = [i for i, dof in enumerate(case.chain.free_dofs.values()) if not dof.translates]

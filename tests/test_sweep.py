@@ -1,0 +1,81 @@
+"""One problem with many numbers, against solving each on its own."""
+
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import kinepose_ocp as kp
+from kinepose_ocp.synthetic import measure, random_motion
+
+TERMS = (kp.KeypointPosition(0.005), kp.AngularAcceleration(60.0), kp.LinearAcceleration(30.0))
+DOF = "elbow_right.z"
+
+
+@pytest.fixture(scope="module")
+def problem(imvip22):
+    chain = imvip22.with_moving_root()
+    truth = random_motion(chain, frames=20, rate=60, seed=3, straight=False)
+    return kp.build_problem(chain, measure(truth, noise=0.005, seed=1), TERMS)
+
+
+@pytest.fixture(scope="module")
+def cases(problem):
+    top = float(problem.solve().joint_angle.sel(dof=DOF).max())
+    return {limit: {"chain": problem.chain.with_rom({DOF: (0, top + limit)})} for limit in (-15.0, -5.0, 5.0)}
+
+
+@pytest.fixture(scope="module")
+def swept(problem, cases):
+    return kp.sweep(problem, cases, dim="limit")
+
+
+def test_every_case_is_what_solving_it_alone_gives(problem, cases, swept):
+    assert swept.joint_angle.dims == ("limit", "time", "dof")
+    assert (swept.error == "").all() and (swept.converged == 1).all()
+    assert "kinepose_ocp_version" in swept.attrs
+    for limit, numbers in cases.items():
+        alone = problem.solve(**numbers)
+        assert np.allclose(swept.joint_angle.sel(limit=limit), alone.joint_angle, atol=1e-3)
+        assert float(swept.cost.sel(limit=limit).sum()) == pytest.approx(float(alone.cost.sum()), rel=1e-7)
+
+
+def test_processes_give_the_same(problem, cases, swept):
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        there = kp.sweep(problem, cases, dim="limit", executor=pool)
+    xr.testing.assert_identical(there, swept)
+
+
+def test_a_failure_is_recorded(problem, cases):
+    never = problem.keypoints.assign(position=problem.keypoints.position.where(False))
+    mixed = {"good": cases[5.0], "bad": {"keypoints": never}}
+    found = kp.sweep(problem, mixed)
+    assert found.error.values[0] == "" and found.error.values[1] != ""
+    assert found.joint_angle.sel(case="bad").isnull().all()
+    assert found.converged.values.tolist() == [1, 0]
+
+
+def test_a_sweep_is_resumed(problem, cases, swept, tmp_path, monkeypatch):
+    """The first two cases are there; only the third is solved, and nothing differs."""
+    kp.sweep(problem, dict(list(cases.items())[:2]), dim="limit", folder=tmp_path)
+    sweeps = import_module("kinepose_ocp.sweep")
+    done, solved = [], sweeps._solved
+    monkeypatch.setattr(sweeps, "_solved", lambda *task: done.append(task) or solved(*task))
+    whole = kp.sweep(problem, cases, dim="limit", folder=tmp_path)
+    assert len(done) == 1
+    xr.testing.assert_identical(whole, swept)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_numbers_are_checked(problem, cases):
+    with pytest.raises(
+        kp.KineposeError, match="case 1: noise cannot vary; possible: chain, keypoints, terms"
+    ):
+        kp.sweep(problem, {1: {"noise": 3}})
+    with pytest.raises(kp.KineposeError, match="at least one case"):
+        kp.sweep(problem, {})
+    with pytest.raises(kp.KineposeError, match="a motion has no angle"):
+        kp.sweep(problem, cases, kept=["angle"])
