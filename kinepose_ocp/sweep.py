@@ -19,6 +19,7 @@ from kinepose_ocp.posterior import coordinates
 from kinepose_ocp.problem import Problem, build_problem
 from kinepose_ocp.terms import Term
 
+VARIED = ("chain", "keypoints", "terms")
 KEPT = ("joint_angle", "bound_multiplier", "cost", "solver_iterations", "converged")
 _built: dict[str, Problem] = {}  # of this process
 
@@ -62,24 +63,13 @@ def sweep(
     KineposeError
         Without cases, for numbers that :meth:`Problem.solve` does not take, or a variable no motion has.
     """
-    if not cases:
-        raise KineposeError("a sweep needs at least one case")
-    for label, numbers in cases.items():
-        if unknown := set(numbers) - {"chain", "keypoints", "terms"}:
-            raise KineposeError(
-                f"case {label}: {', '.join(sorted(unknown))} cannot vary; possible: chain, keypoints, terms"
-            )
-    base = problem.solve(solver=solver)
-    if missing := [name for name in kept if name not in base]:
-        raise KineposeError(f"a motion has no {', '.join(missing)}; possible: {', '.join(map(str, base.data_vars))}")
+    base = _checked(problem, cases, kept, solver)
     start = coordinates(problem.kernels.chain, base)
     whole = (problem.chain, problem.keypoints, problem.terms)
     key = _fingerprint(*whole)
     made: dict[Any, Any] = {}
     for label, numbers in cases.items():
-        name = _fingerprint(
-            key, solver, tuple(kept), *(numbers.get(n) for n in ("chain", "keypoints", "terms"))
-        )
+        name = _fingerprint(key, solver, tuple(kept), *(numbers.get(n) for n in VARIED))
         path = None if folder is None else Path(folder) / f"{name}.nc"
         if path is not None and path.exists():
             made[label] = xr.load_dataset(path)
@@ -95,6 +85,21 @@ def sweep(
     reasons = [part.attrs["error"] for part in found]
     joined["error"] = (dim, reasons, {"long_name": "why a case has no solution; empty where it has one"})
     return joined.assign_attrs(title=f"sweep over {dim} of chain {problem.chain.name}", **_origin(base))
+
+
+def _checked(
+    problem: Problem, cases: Mapping[Any, Mapping[str, Any]], kept: Sequence[str], solver: str
+) -> xr.Dataset:
+    """The solution with the problem's own numbers, when cases and variables are possible."""
+    if not cases:
+        raise KineposeError("a sweep needs at least one case")
+    for label, numbers in cases.items():
+        if unknown := ", ".join(sorted(set(numbers) - set(VARIED))):
+            raise KineposeError(f"case {label}: {unknown} cannot vary; possible: {', '.join(VARIED)}")
+    base = problem.solve(solver=solver)
+    if missing := ", ".join(name for name in kept if name not in base):
+        raise KineposeError(f"a motion has no {missing}; possible: {', '.join(map(str, base.data_vars))}")
+    return base
 
 
 def _blank(base: xr.Dataset, kept: Sequence[str]) -> xr.Dataset:
