@@ -49,6 +49,14 @@ def test_processes_give_the_same(problem, cases, swept):
     xr.testing.assert_identical(there, swept)
 
 
+def test_a_dask_cluster_gives_the_same(problem, cases, swept):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        there = kp.sweep(problem, cases, dim="limit", executor=client.get_executor())
+    xr.testing.assert_identical(there, swept)
+
+
 def test_a_failure_is_recorded(problem, cases):
     never = problem.keypoints.assign(position=problem.keypoints.position.where(False))
     mixed = {"good": cases[5.0], "bad": {"keypoints": never}}
