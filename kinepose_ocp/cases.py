@@ -94,7 +94,7 @@ SWEEPS = [
         family="noise [mm]",
         level=level,
     )
-    for level, limits in {0: (0.5, 1), 5: (2, 2.5), 10: (2.5, 3), 20: (4, 5)}.items()
+    for level, limits in {0: (0.3, 0.6), 5: (1.5, 2), 10: (2.5, 3), 20: (4, 4.5)}.items()
 ] + [
     BoundaryCase(
         f"rate-{level}-hz",
@@ -105,7 +105,7 @@ SWEEPS = [
         family="sampling rate [Hz]",
         level=level,
     )
-    for level, limits in {15: (3.5, 4), 60: (2.5, 3.5), 240: (2, 2), 1000: (1.5, 2)}.items()
+    for level, limits in {15: (3.5, 4), 60: (2, 2.5), 240: (2, 2), 1000: (1, 1.5)}.items()
 ]
 CASES = [
     BoundaryCase(
@@ -204,7 +204,7 @@ CASES = [
         "one-frame", "a single frame", _made(motions.first_frames, FULL, 1), _errors(5, 8), seed=1004
     ),
     BoundaryCase(
-        "two-frames", "two frames", _made(motions.first_frames, FULL, 2), _errors(10, 22), seed=1004
+        "two-frames", "two frames", _made(motions.first_frames, FULL, 2), _errors(5, 8), seed=1004
     ),
     *SWEEPS,
     BoundaryCase(
@@ -224,7 +224,7 @@ CASES = [
         "drift",
         "every point wanders by 20 mm rms within 0.3 s, beside 5 mm of white noise",
         _made(motions.randomly, FULL, 90, drift=0.020),
-        _errors(8, 11),
+        _errors(7.5, 10.5),
         seed=1001,
     ),
     BoundaryCase(
@@ -238,21 +238,21 @@ CASES = [
         "missing",
         "10 % of the points are missing, in bursts of 0.1 to 0.5 s",
         _made(motions.randomly, FULL, 90, missing=0.10),
-        _errors(7, 10),
+        _errors(5, 7),
         seed=1001,
     ),
     BoundaryCase(
         "limb-gone",
         "elbow and wrist of one arm are missing for a second",
         _made(motions.limb_gone, FULL, 120),
-        _errors(15, 12, mpjas_global_lower_limbs=1.5),
+        _errors(10, 9, mpjas_global_lower_limbs=1.5),
         seed=1001,
     ),
     BoundaryCase(
         "lengths-model",
         "the chain's segments are 10 % too long or too short, and taken as they are",
         _made(motions.wrong_lengths, FULL, 90),
-        _errors(12, 19),
+        _errors(11, 17),
         seed=1001,
         lengths="model",
     ),
@@ -260,7 +260,7 @@ CASES = [
         "lengths-estimate",
         "the same wrong chain, its lengths estimated from the points",
         _made(motions.wrong_lengths, FULL, 90),
-        _errors(13, 20),
+        _errors(11, 17),
         seed=1001,
     ),
     BoundaryCase(

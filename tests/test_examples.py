@@ -61,3 +61,10 @@ def test_straight_limb(folder, capsys):
     assert result.error.notnull().all() and (result.deviation > 0).all()
     made = {path.name for path in (folder / "straight").iterdir()}
     assert made == {"straight_limb.nc", "straight_limb.png"}
+
+
+def test_frame_rate(folder, capsys):
+    result = study("frame_rate").main(folder / "rate", seconds=0.6, rates=(25, 50), seeds=[2010], workers=1)
+    assert "spread over rates" in capsys.readouterr().out
+    assert result.mpjas.notnull().all()
+    assert {path.name for path in (folder / "rate").iterdir()} == {"frame_rate.nc", "frame_rate.png"}
