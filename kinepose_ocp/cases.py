@@ -203,9 +203,7 @@ CASES = [
     BoundaryCase(
         "one-frame", "a single frame", _made(motions.first_frames, FULL, 1), _errors(5, 8), seed=1004
     ),
-    BoundaryCase(
-        "two-frames", "two frames", _made(motions.first_frames, FULL, 2), _errors(5, 8), seed=1004
-    ),
+    BoundaryCase("two-frames", "two frames", _made(motions.first_frames, FULL, 2), _errors(5, 8), seed=1004),
     *SWEEPS,
     BoundaryCase(
         "clean-fullbody",

@@ -208,6 +208,12 @@ def _axes_used(chain: Chain) -> list[tuple[bool, ...]]:
     return [tuple(value != 0 for value in offset) for offset in offsets]
 
 
+def places_in(whole: ca.Sparsity, part: ca.Sparsity) -> list[int]:
+    """Where the non-zeros of a pattern lie among those of one that holds it."""
+    rows, columns = (np.array(indices, dtype=int) for indices in part.get_triplet())
+    return list(whole.get_nz((rows + columns * whole.size1()).tolist()))
+
+
 def _block(matrix: ca.SX, size: int, first: int, lag: int) -> ca.SX:
     """Block of a window's Hessian; upper triangle only on the diagonal."""
     rows = slice(first * size, (first + 1) * size)

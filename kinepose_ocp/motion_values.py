@@ -11,7 +11,7 @@ import casadi as ca
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from kinepose_ocp.kernels import Kernel, KernelSet
+from kinepose_ocp.kernels import Kernel, KernelSet, places_in
 
 CHUNK = 256  # windows
 
@@ -30,14 +30,6 @@ class MotionValues:
                 costs[list(kernel.terms)] += values[0].sum(axis=1)
         return costs
 
-    def frame_costs(self, x: np.ndarray, p: np.ndarray) -> np.ndarray:
-        """(T,) cost of the windows that start at every frame."""
-        costs = np.zeros(len(x))
-        for kernel in self._active(x):
-            for windows, values in self._windows(kernel, "cost", x, p):
-                costs[windows] += values[0].sum(axis=0)
-        return costs
-
     def gradient(self, x: np.ndarray, p: np.ndarray) -> np.ndarray:
         """(T, n) gradient of the total cost."""
         total, size = np.zeros(x.shape), self.kernels.size
@@ -53,7 +45,7 @@ class MotionValues:
         patterns = self.kernels.patterns[: len(x)]
         totals = [np.zeros((len(x) - lag, pattern.nnz())) for lag, pattern in enumerate(patterns)]
         for kernel in self._active(x):
-            places = [_places(block.pattern, self.kernels.patterns[block.lag]) for block in kernel.blocks]
+            places = [places_in(self.kernels.patterns[block.lag], block.pattern) for block in kernel.blocks]
             for windows, values in self._windows(kernel, "hessian" if exact else "gauss_newton", x, p):
                 for block, place, value in zip(kernel.blocks, places, values, strict=True):
                     rows = slice(windows.start + block.first, windows.stop + block.first)
@@ -99,9 +91,3 @@ class MotionValues:
             values = self.kernels.mapped(function, len(part), [1])(part.T, shared)
             found.append(np.asarray(values).reshape(-1, len(part), order="F").T)
         return np.concatenate(found)
-
-
-def _places(own: ca.Sparsity, whole: ca.Sparsity) -> np.ndarray:
-    """Where the non-zeros of a pattern lie among those of one that holds it."""
-    rows, columns = (np.array(part, dtype=int) for part in own.get_triplet())
-    return np.array(whole.get_nz((rows + columns * whole.size1()).tolist()), dtype=int)

@@ -159,8 +159,15 @@ def minimise(
     return NewtonResult(x, slope, now, iteration, converged)
 
 
+def held(
+    x: np.ndarray, slope: np.ndarray, lower: np.ndarray, upper: np.ndarray, force: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which coordinates (T, n) their lower and upper limits hold, with more than ``force`` [1/rad or 1/m]."""
+    return (x <= lower) & (slope > force), (x >= upper) & (slope < -force)
+
+
 def is_optimal(x: np.ndarray, slope: np.ndarray, cost: float, limits: Limits) -> bool:
     """Whether the projected gradient is within tolerance."""
-    outward = ((x <= limits.lower) & (slope > 0)) | ((x >= limits.upper) & (slope < 0))
-    largest = np.abs(np.where(outward, 0.0, slope)).max()
+    at_lower, at_upper = held(x, slope, limits.lower, limits.upper)
+    largest = np.abs(np.where(at_lower | at_upper, 0.0, slope)).max()
     return bool(largest <= limits.tolerance * (1 + cost / len(x)))

@@ -14,7 +14,7 @@ import xarray as xr
 from kinepose_ocp.case import Case
 from kinepose_ocp.chain import Chain
 from kinepose_ocp.kinematics import Kinematics
-from kinepose_ocp.newton import BandedHessian
+from kinepose_ocp.newton import BandedHessian, held
 from kinepose_ocp.observability import observability
 from kinepose_ocp.selected_inverse import SelectedInverse, selected_inverse
 
@@ -70,8 +70,8 @@ def _of_orientations(case: Case, q: np.ndarray, covariance: np.ndarray) -> np.nd
 def posterior(case: Case, q: np.ndarray) -> tuple[SelectedInverse, np.ndarray]:
     """Covariance of the coordinates around a solution, and which of them (T, n) are free of their bounds."""
     slope = case.transcription.values.gradient(q, case.parameters)
-    lower, upper = case.bounds
-    free = ~(((q <= lower) & (slope > 0)) | ((q >= upper) & (slope < 0)))
+    at_lower, at_upper = held(q, slope, *case.bounds)
+    free = ~(at_lower | at_upper)
     banded = BandedHessian(case.transcription)
     blocks = case.transcription.values.blocks(q, case.parameters, exact=False)
     return selected_inverse(banded, blocks, free), free

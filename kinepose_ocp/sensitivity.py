@@ -19,12 +19,11 @@ from threadpoolctl import ThreadpoolController
 
 from kinepose_ocp.case import Case
 from kinepose_ocp.chain import Chain
-from kinepose_ocp.newton import BandedHessian
+from kinepose_ocp.newton import BandedHessian, held
 from kinepose_ocp.terms import KeypointPosition, Term
 
 _BLAS = ThreadpoolController()
 NUDGE = 1e-4  # relative change of a number whose effect on the gradient is differenced
-CLOSE = 1e-7  # rad; a solver may stop this far inside a limit
 WEAK = 1e-6  # 1/rad, relative to 1 + cost a frame; a contact with less force may let go either way
 
 
@@ -37,7 +36,7 @@ class _Response:
     at_lower: np.ndarray
     at_upper: np.ndarray
     free: np.ndarray
-    weak: np.ndarray
+    slope: np.ndarray
     whole: np.ndarray
     factor: np.ndarray
     width: int
@@ -47,13 +46,19 @@ class _Response:
         values, p = case.transcription.values, case.parameters
         slope, (lower, upper) = values.gradient(q, p), case.bounds
         scale = WEAK * (1 + values.costs(q, p).sum() / case.frames)
-        low, high, locked = q <= lower + CLOSE, q >= upper - CLOSE, np.broadcast_to(lower == upper, q.shape)
-        at_lower, at_upper = low & (slope > scale) & ~locked, high & (slope < -scale) & ~locked
-        free = ~(at_lower | at_upper | locked)
+        movable = np.broadcast_to(lower < upper, q.shape)
+        at_lower, at_upper = (side & movable for side in held(q, slope, lower, upper, scale))
+        free = movable & ~(at_lower | at_upper)
         banded, blocks = BandedHessian(case.transcription), values.blocks(q, p, exact=True)
         whole = banded.assemble(blocks, np.ones(q.shape, dtype=bool))
         factor = cholesky_banded(banded.assemble(blocks, free), check_finite=False)
-        return cls(case, q, at_lower, at_upper, free, (low | high) & free, whole, factor, banded.width)
+        return cls(case, q, at_lower, at_upper, free, slope, whole, factor, banded.width)
+
+    @property
+    def weak(self) -> np.ndarray:
+        """(T, n) which coordinates touch a limit with hardly any force."""
+        lower, upper = self.case.bounds
+        return self.free & ((self.q <= lower) | (self.q >= upper))
 
     def to_moved(self, moved: np.ndarray) -> np.ndarray:
         """Change (T, n) of all coordinates when held ones are moved by ``moved`` (T, n)."""
@@ -94,31 +99,28 @@ def sensitivities(case: Case, q: np.ndarray) -> xr.Dataset:
     scipy.linalg.LinAlgError
         Where the coordinates are no minimum.
     """
-    response, names = _Response.of(case, q), list(case.problem.kernels.chain.free_dofs)
-    dofs = list(case.chain.free_dofs.values())
-    turning = [i for i, dof in enumerate(dofs) if not dof.translates]
-    slope = case.transcription.values.gradient(q, case.parameters)
-    bounds, per_bound, price = [], [], []
-    for side, held in (("lower", response.at_lower), ("upper", response.at_upper)):
-        for i in turning:
-            if held[:, i].any():
-                moved = np.zeros(q.shape)
-                moved[held[:, i], i] = 1.0
-                bounds.append(f"{names[i]} {side}")
-                per_bound.append(response.to_moved(moved)[:, turning])
-                price.append(np.radians(slope[held[:, i], i].sum()))
+    response, dofs = _Response.of(case, q), case.problem.kernels.chain.free_dofs
+    turning = [i for i, dof in enumerate(dofs.values()) if not dof.translates]
+    bounds, per_bound, price = _of_bounds(response, list(dofs), turning)
     segments, per_length = _of_lengths(response)
+    empty = np.zeros((0, *q.shape))
     dims = ("time", "dof")
-    per_degree = {"units": "1", "long_name": "d(joint angle)/d(limit of the range of motion)"}
-    per_mm = {"units": "degree mm-1", "long_name": "d(joint angle)/d(segment length)"}
     found = xr.Dataset(
         {
-            "angle_per_bound": ((*dims, "bound"), _stacked(per_bound, q, turning), per_degree),
-            "cost_per_bound": (("bound",), price, {"units": "degree-1", "long_name": "d(cost)/d(limit)"}),
+            "angle_per_bound": (
+                ("bound", *dims),
+                np.array(per_bound or empty)[..., turning],
+                {"units": "1", "long_name": "d(joint angle)/d(limit of the range of motion)"},
+            ),
+            "cost_per_bound": (
+                "bound",
+                np.array(price),
+                {"units": "degree-1", "long_name": "d(cost)/d(limit)"},
+            ),
             "angle_per_length": (
-                (*dims, "segment"),
-                _stacked([np.degrees(part[:, turning]) / 1000 for part in per_length], q, turning),
-                per_mm,
+                ("segment", *dims),
+                np.degrees(np.array(per_length or empty)[..., turning]) / 1000,
+                {"units": "degree mm-1", "long_name": "d(joint angle)/d(segment length)"},
             ),
             "weak_contact": (
                 dims,
@@ -128,20 +130,32 @@ def sensitivities(case: Case, q: np.ndarray) -> xr.Dataset:
         },
         {
             "time": ("time", case.keypoints.time.values, {"units": "s"}),
-            "dof": [names[i] for i in turning],
-            "bound": np.array(bounds, dtype=object).astype(str) if bounds else np.array([], dtype=str),
-            "segment": segments,
+            "dof": np.array(list(dofs))[turning],
+            "bound": np.array(bounds, dtype=str),
+            "segment": np.array(segments, dtype=str),
         },
     )
     noise = _of_noise(response)
     if noise is not None:
         attributes = {"units": "degree mm-1", "long_name": "d(joint angle)/d(assumed keypoint noise)"}
         found["angle_per_noise"] = (dims, np.degrees(noise[:, turning]) / 1000, attributes)
-    return found
+    return found.transpose("time", "dof", "bound", "segment")
 
 
-def _stacked(parts: Sequence[np.ndarray], q: np.ndarray, turning: Sequence[int]) -> np.ndarray:
-    return np.stack(parts, axis=2) if len(parts) else np.zeros((len(q), len(turning), 0))
+def _of_bounds(
+    response: _Response, names: Sequence[str], turning: Sequence[int]
+) -> tuple[list[str], list[np.ndarray], list[float]]:
+    """Limits that hold an angle anywhere; change of coordinates by each; its price [1/degree]."""
+    bounds, found, price = [], [], []
+    for side, at_limit in (("lower", response.at_lower), ("upper", response.at_upper)):
+        for i in turning:
+            if at_limit[:, i].any():
+                moved = np.zeros(response.q.shape)
+                moved[at_limit[:, i], i] = 1.0
+                bounds.append(f"{names[i]} {side}")
+                found.append(response.to_moved(moved))
+                price.append(float(np.radians(response.slope[at_limit[:, i], i].sum())))
+    return bounds, found, price
 
 
 def _of_lengths(response: _Response) -> tuple[list[str], list[np.ndarray]]:

@@ -27,6 +27,7 @@ WARM_OPTIONS = {  # for a start with multipliers, at or near the solution
     "max_iter": 200,
 }
 UNIMPROVED = "converged: optimal for Newton's method, and the solver could not improve it"
+SHORT = 1e-6  # rad or m; interior-point methods stop this short of a limit that they push against
 APPROACH = 60  # Newton iterations before the solver takes over
 SQP_OPTIONS = {"max_iter": 200, "tol_du": 1e-5, "tol_pr": 1e-8, "min_step_size": 1e-12}
 WORDS = {
@@ -82,10 +83,12 @@ class CasadiSolver:
             lam_x0=0 if multiplier is None else multiplier.ravel(),
         )
         stats = self._solver.stats()
-        q = np.array(result["x"]).reshape(start.shape)
+        q, multiplier = (np.array(result[name]).reshape(start.shape) for name in ("x", "lam_x"))
+        q = np.where((multiplier < 0) & (q - lower < SHORT), lower, q)
+        q = np.where((multiplier > 0) & (upper - q < SHORT), upper, q)
         return Solution(
             q=np.clip(q, lower, upper),
-            multiplier=np.array(result["lam_x"]).reshape(start.shape),
+            multiplier=multiplier,
             iterations=int(stats["iter_count"]),
             converged=bool(stats["success"]),
             status=WORDS.get(stats["return_status"], stats["return_status"].replace("_", " ").lower()),

@@ -63,7 +63,7 @@ def sweep(
     KineposeError
         Without cases, for numbers that :meth:`Problem.solve` does not take, or a variable no motion has.
     """
-    base = _checked(problem, cases, kept, solver)
+    base = _base(problem, cases, kept, solver)
     start = coordinates(problem.kernels.chain, base)
     whole = (problem.chain, problem.keypoints, problem.terms)
     key = _fingerprint(*whole)
@@ -87,7 +87,7 @@ def sweep(
     return joined.assign_attrs(title=f"sweep over {dim} of chain {problem.chain.name}", **_origin(base))
 
 
-def _checked(
+def _base(
     problem: Problem, cases: Mapping[Any, Mapping[str, Any]], kept: Sequence[str], solver: str
 ) -> xr.Dataset:
     """The solution with the problem's own numbers, when cases and variables are possible."""

@@ -12,7 +12,7 @@ from functools import cached_property
 import casadi as ca
 import numpy as np
 
-from kinepose_ocp.kernels import Kernel, KernelSet
+from kinepose_ocp.kernels import Kernel, KernelSet, places_in
 from kinepose_ocp.motion_values import MotionValues
 
 
@@ -175,8 +175,7 @@ def _gathered(pattern: ca.Sparsity, parts: list[tuple[ca.Sparsity, ca.MX]], widt
     column = ca.SX.sym("column", sum(own.nnz() for own, _ in parts))
     total, used = ca.SX.zeros(pattern.nnz()), 0
     for own, _ in parts:
-        rows, columns = (np.array(part, dtype=int) for part in own.get_triplet())
-        places = pattern.get_nz((rows + columns * pattern.size1()).tolist())
+        places = places_in(pattern, own)
         total[places] += column[used : used + len(places)]
         used += len(places)
     gather = ca.Function("gather", [column], [total])

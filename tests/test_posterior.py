@@ -6,6 +6,7 @@ from scipy.spatial.transform import Rotation
 
 import kinepose_ocp as kp
 from kinepose_ocp.case import Case
+from kinepose_ocp.case_motions import rom_at
 from kinepose_ocp.dataset import pose_dataset
 from kinepose_ocp.metrics import angular_error
 from kinepose_ocp.posterior import coordinates, posterior, uncertainty
@@ -86,3 +87,12 @@ def test_the_angle_of_an_error_is_predicted(imvip22):
     error = angular_error(motion, truth, "global")
     expected = expected[:, [list(motion.joint.values).index(name) for name in error.joint.values]]
     assert 0.5 < np.mean(error.values**2 / expected) < 1.5
+
+
+@pytest.mark.parametrize("solver", ["ipopt", "newton"])
+def test_an_angle_that_its_limit_holds_does_not_vary(solver):
+    chain, keypoints, _ = rom_at("imvip22", 30, 7)
+    motion = kp.solve_motion(chain, keypoints, solver=solver)
+    held = (np.abs(motion.bound_multiplier) > 1e-3).values
+    assert held.sum() > 10
+    assert (motion.joint_angle_std.values[held] == 0).all()

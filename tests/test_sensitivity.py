@@ -102,3 +102,14 @@ def test_with_automatic_smoothness(imvip22):
     assert np.isfinite(motion.angle_per_length).all()
     with pytest.raises(kp.KineposeError, match="automatic smoothness"):
         kp.solve_motion(imvip22, measure(truth), smoothness=100.0, with_sensitivities=True)
+
+
+def test_dofs_locked_after_building_stay(solved):
+    """Their columns are zero; the others are those of a chain that is locked from the start."""
+    chain, problem, _, _ = solved
+    locked = chain.with_locked({"spine_lower.x": 0.0})
+    owed = problem.sensitivities(problem.solve(chain=locked, solver="newton"), chain=locked)
+    assert "spine_lower.x" in owed.dof and (owed.angle_per_noise.sel(dof="spine_lower.x") == 0).all()
+    anew = kp.build_problem(locked, problem.keypoints, TERMS)
+    other = anew.sensitivities(anew.solve(solver="newton"))
+    assert np.allclose(owed.angle_per_noise.sel(dof=other.dof), other.angle_per_noise, atol=1e-3)
