@@ -28,6 +28,7 @@ from kinepose_ocp.measurement_errors import (
     student_weights,
     white_noise,
 )
+from kinepose_ocp.observability import observability
 from kinepose_ocp.pose_prior import Evidence, PosePrior, PoseStatistics
 from kinepose_ocp.posterior import LONGEST, posterior
 from kinepose_ocp.terms import Term
@@ -38,6 +39,9 @@ STEPS = 1  # Newton steps of a round
 SETTLED = 0.08  # change of log spread, and half that of log densities, at which the rounds end
 LEAST_DRIFT = 0.004  # m
 FEWEST_FRAMES = 4  # that can show slow errors
+HIDDEN = 0.8  # observability below which a frame's points are not trusted about a joint,
+TRUST = 0.01  # but count this much,
+PLAIN_STEPS = 8  # for so many Newton steps
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,23 @@ def choose(case: Case, start: np.ndarray, first: Smoothness) -> tuple[Case, np.n
         return replace(case, weights=part.weights), q, smoothness
     q = _improved(case, start)
     return replace(case, weights=student_weights(case, q, smoothness.errors.spread)), q, smoothness
+
+
+def plain_start(case: Case, q: np.ndarray, smoothness: Smoothness) -> np.ndarray:
+    """Start near coordinates (T, n) [rad or m] where what the points hardly show is as the prior has it.
+
+    Where a limb is nearly straight, noise makes narrow minima along the twist that it hides. So for some
+    Newton steps the limb's points hardly count there: the start lies in a wide minimum (graduated
+    non-convexity; Blake and Zisserman, Visual Reconstruction, 1987).
+    """
+    hidden = observability(case, q, smoothness.errors.spread) < HIDDEN
+    trust = np.ones(case.confidence.shape)
+    for joint in range(hidden.shape[1]):
+        points = [k for part in case.anatomy.limb(joint) for k in case.anatomy.owned(part)]
+        trust[np.ix_(hidden[:, joint], points)] = TRUST
+    easy = replace(case, weights=trust if case.weights is None else trust * case.weights)
+    limits = newton.Limits(*case.bounds, iterations=PLAIN_STEPS, stall=1e-5)
+    return newton.minimise(easy.transcription, easy.parameters, q, limits).x
 
 
 def with_drift(case: Case, q: np.ndarray, smoothness: Smoothness) -> Smoothness | None:

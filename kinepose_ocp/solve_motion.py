@@ -112,6 +112,7 @@ def _solve_automatically(
         chosen, terms = drifting, drifting.terms(step)
         problem = build_problem(moving, keypoints, terms)
         case = Case(problem, problem.kernels.chain, problem.keypoints, terms, case.weights)
+    start = smoothing.plain_start(case, start, chosen)
     spent = clock.perf_counter() - began
     try:
         motion = problem.solve_case(case, solver, start, on_iteration)
