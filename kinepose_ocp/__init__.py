@@ -6,7 +6,7 @@ from kinepose_ocp.errors import DataError, KineposeError, ModelError, SolveError
 from kinepose_ocp.io import read_keypoints, read_motion, write
 from kinepose_ocp.keypoints import make_keypoints
 from kinepose_ocp.problem import Problem, build_problem, default_terms
-from kinepose_ocp.solve_motion import solve_motion
+from kinepose_ocp.solve_motion import solve_motion, tuned_problem
 from kinepose_ocp.sweep import sweep
 from kinepose_ocp.terms import (
     AngularAcceleration,
@@ -40,5 +40,6 @@ __all__ = [
     "read_motion",
     "solve_motion",
     "sweep",
+    "tuned_problem",
     "write",
 ]

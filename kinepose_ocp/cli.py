@@ -136,6 +136,8 @@ def solve(
         _note(f"points that chain '{chain.name}' does not have are ignored: {ignored}")
     if seems_mirrored(chain, points):
         _note("the points look like a mirror image: left and right swapped, or axes that are left-handed")
+    if reason := motion.attrs.get("no_sensitivities"):
+        _note(f"no sensitivities: {reason}")
     _summarise(motion, output)
 
 

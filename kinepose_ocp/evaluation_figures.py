@@ -7,6 +7,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kinepose_ocp.plotting import unframed
+
 REACHED, MISSED, LIMIT, PALE = "#0077BB", "#CC3311", "#222222", "#BBBBBB"
 COLOURS = ("#0077BB", "#EE7733", "#009988", "#CC3311")
 KINDS = {
@@ -121,6 +123,6 @@ def plot_family(result: xr.Dataset, family: str) -> Figure:
 
 
 def _plain(ax: Axes) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
+    unframed(ax)
     ax.grid(axis="both", color="#EEEEEE", lw=0.7)
     ax.set_axisbelow(True)

@@ -152,7 +152,13 @@ def _draw_angle(ax: Axes, angle: xr.Dataset, truth: xr.DataArray | None, smalles
     ax.set_ylim(lowest, highest)
     ax.set_xlim(*((time[0], time[-1]) if len(time) > 1 else time[0] + [-0.5, 0.5]))
     ax.yaxis.set_major_locator(MaxNLocator(4))
-    ax.spines[["top", "right"]].set_visible(False)
+    unframed(ax)
+
+
+def unframed(*axes: Axes) -> None:
+    """Take away the upper and right edge of the axes."""
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
 
 
 def _view(values: np.ndarray, rom: Sequence[float], smallest: float) -> tuple[float, float]:

@@ -164,6 +164,7 @@ class Problem:
     terms: tuple[Term, ...]
     kernels: KernelSet
     held: tuple[str, ...]  # DOFs that no measured keypoint shows
+    start: np.ndarray | None = field(default=None, repr=False)  # (T, n) rad or m; where solving starts
     _solvers: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
     _transcriptions: dict[int, Transcription] = field(default_factory=dict, repr=False)
 
@@ -187,7 +188,7 @@ class Problem:
         solver
             One of ``SOLVERS``.
         start
-            (T, n) free coordinates [rad or m]; found from the data when left out.
+            (T, n) free coordinates [rad or m]; when left out the problem's own, or found from the data.
         on_iteration
             Called with (iteration, cost).
 
@@ -203,6 +204,8 @@ class Problem:
         """
         chain = with_held(chain or self.chain, self.held)
         case = Case(self, chain, self._known(keypoints), tuple(terms or self.terms))
+        if start is None and self.start is not None and len(self.start) == case.frames:
+            start = self.start
         return self.solve_case(case, solver, start, on_iteration)
 
     def sensitivities(

@@ -107,7 +107,7 @@ def plain_start(case: Case, q: np.ndarray, smoothness: Smoothness) -> np.ndarray
     trust = np.ones(case.confidence.shape)
     for joint in range(hidden.shape[1]):
         points = [k for part in case.anatomy.limb(joint) for k in case.anatomy.owned(part)]
-        trust[np.ix_(hidden[:, joint], points)] = TRUST
+        trust[np.flatnonzero(hidden[:, joint])[:, None], points] = TRUST
     easy = replace(case, weights=trust if case.weights is None else trust * case.weights)
     limits = newton.Limits(*case.bounds, iterations=PLAIN_STEPS, stall=1e-5)
     return newton.minimise(easy.transcription, easy.parameters, q, limits).x

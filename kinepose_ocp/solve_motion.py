@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from kinepose_ocp.lengths import with_estimated_lengths
 from kinepose_ocp.measurement_errors import Drift
 from kinepose_ocp.pose_prior import PoseStatistics
 from kinepose_ocp.posterior import coordinates, uncertainty
-from kinepose_ocp.problem import build_problem, check_free, default_terms, with_held
+from kinepose_ocp.problem import Problem, build_problem, check_free, default_terms, with_held
 from kinepose_ocp.sensitivity import sensitivities
 from kinepose_ocp.smoothing import Smoothness
 from kinepose_ocp.solvers import Progress
@@ -81,14 +81,49 @@ def solve_motion(
     return build_problem(chain, keypoints, terms).solve(solver=solver, on_iteration=on_iteration)
 
 
-def _solve_automatically(
-    chain: Chain,
-    keypoints: xr.Dataset,
-    solver: str,
-    with_sensitivities: bool,
-    on_iteration: Progress | None,
-) -> xr.Dataset:
-    """Choose noise and liveliness from the data, then solve.
+def tuned_problem(chain: Chain, keypoints: xr.Dataset, *, lengths: str = "estimate") -> Problem:
+    """Build a problem with noise, weights and priors chosen from the data: what studies vary.
+
+    Its solution is that of :func:`solve_motion`; its terms and confidences are numbers like any others.
+
+    Parameters
+    ----------
+    keypoints, lengths
+        As for :func:`solve_motion`.
+
+    Raises
+    ------
+    KineposeError
+        For data or a chain that cannot be used.
+    """
+    check_size(keypoints, chain, str(keypoints.attrs.get("source_file", "keypoints")))
+    tuning = _tuned(with_estimated_lengths(chain, keypoints) if lengths == "estimate" else chain, keypoints)
+    case = tuning.case
+    confidence = xr.DataArray(
+        case.confidence,
+        {"time": case.keypoints.time, "keypoint": list(case.problem.kernels.measured)},
+        ("time", "keypoint"),
+    )
+    every = confidence.reindex(keypoint=case.keypoints.keypoint, fill_value=0.0)
+    weighted = case.keypoints.assign(confidence=every)
+    return replace(tuning.problem, keypoints=weighted, start=tuning.start)
+
+
+@dataclass(frozen=True)
+class _Tuning:
+    """What was chosen from the data for a chain: terms, weights, and where to start."""
+
+    chain: Chain  # the user's, its hidden DOFs held
+    held: tuple[str, ...]
+    problem: Problem  # its chain's root can translate
+    case: Case
+    start: np.ndarray  # (T, n) rad or m
+    chosen: Smoothness
+    seconds: float
+
+
+def _tuned(chain: Chain, keypoints: xr.Dataset) -> _Tuning:
+    """Choose noise and liveliness from the data.
 
     A chain whose root cannot translate is given a root that can: where the subject stands is unknown then,
     but its keypoints still share one place.
@@ -97,7 +132,7 @@ def _solve_automatically(
     keypoints = for_chain(keypoints, chain)
     seen = np.isfinite(keypoints.position).all("space") & (keypoints.confidence > 0)
     measured = [str(name) for name in keypoints.keypoint.values[seen.any("time").values]]
-    held = hidden_dofs(chain, measured)
+    held = tuple(hidden_dofs(chain, measured))
     chain = with_held(chain, held)
     moving = chain.with_moving_root()
     first = Smoothness.first(moving)
@@ -113,36 +148,47 @@ def _solve_automatically(
         problem = build_problem(moving, keypoints, terms)
         case = Case(problem, problem.kernels.chain, problem.keypoints, terms, case.weights)
     start = smoothing.plain_start(case, start, chosen)
-    spent = clock.perf_counter() - began
+    problem = replace(problem, terms=case.terms)
+    return _Tuning(chain, held, problem, case, start, chosen, clock.perf_counter() - began)
+
+
+def _solve_automatically(
+    chain: Chain,
+    keypoints: xr.Dataset,
+    solver: str,
+    with_sensitivities: bool,
+    on_iteration: Progress | None,
+) -> xr.Dataset:
+    """Choose noise and liveliness from the data, then solve."""
+    tuning = _tuned(chain, keypoints)
     try:
-        motion = problem.solve_case(case, solver, start, on_iteration)
+        motion = tuning.problem.solve_case(tuning.case, solver, tuning.start, on_iteration)
     except SolveError as error:
         if error.motion is not None:
-            error.motion = _described(error.motion, chain, case, chosen, held, spent)
+            error.motion = _described(error.motion, tuning)
         raise
-    q = coordinates(case.problem.kernels.chain, motion)
-    motion = _described(motion, chain, case, chosen, held, spent)
-    return _with_sensitivities(motion, case, q) if with_sensitivities else motion
+    described = _described(motion, tuning)
+    return _with_sensitivities(described, motion, tuning.case) if with_sensitivities else described
 
 
-def _with_sensitivities(motion: xr.Dataset, case: Case, q: np.ndarray) -> xr.Dataset:
+def _with_sensitivities(described: xr.Dataset, motion: xr.Dataset, case: Case) -> xr.Dataset:
+    """Add what the angles owe to limits, lengths and noise, or the reason why that is not to be had."""
     try:
-        owed = sensitivities(case, q)
+        owed = sensitivities(case, coordinates(case.problem.kernels.chain, motion))
     except np.linalg.LinAlgError:
-        raise SolveError("the solution is no strict minimum, and has no sensitivities", motion) from None
-    return motion.merge(owed.reindex(dof=motion.dof, fill_value=0))
+        return described.assign_attrs(no_sensitivities="the solution is no strict minimum")
+    return described.merge(owed.reindex(dof=described.dof, fill_value=0))
 
 
-def _described(
-    motion: xr.Dataset, chain: Chain, case: Case, chosen: Smoothness, held: Sequence[str], seconds: float
-) -> xr.Dataset:
+def _described(motion: xr.Dataset, tuning: _Tuning) -> xr.Dataset:
     """Add what was chosen and how sure the angles are; take out what the user's chain does not have."""
+    chain, case, chosen = tuning.chain, tuning.case, tuning.chosen
     sure = uncertainty(case, coordinates(case.problem.kernels.chain, motion), chosen.errors.spread)
     names = list(case.problem.kernels.chain.free_dofs)
     place = [names.index(name) if name in names else len(names) for name in motion.dof.values]
     density = np.append(np.degrees(np.degrees(chosen.prior.density)), np.nan)[place]
     deviation = np.degrees(np.insert(sure.coordinates, len(names), 0.0, axis=1))[:, place]
-    unseen = np.isin(motion.joint.values, [name.split(".")[0] for name in held])
+    unseen = np.isin(motion.joint.values, [name.split(".")[0] for name in tuning.held])
     drift = chosen.errors.drift or Drift(0.0, np.nan)
     added: dict[str, tuple[tuple[str, ...], Any, str, str]] = {
         "keypoint_noise": (
@@ -185,8 +231,8 @@ def _described(
     }
     for name, (dims, values, units, long_name) in added.items():
         motion[name] = (dims, values, {"units": units, "long_name": long_name})
-    motion["guess_seconds"] = motion.guess_seconds + seconds
-    motion.attrs["held_dofs"] = ", ".join(held)
+    motion["guess_seconds"] = motion.guess_seconds + tuning.seconds
+    motion.attrs["held_dofs"] = ", ".join(tuning.held)
     if not chain.root_translates:
         motion = motion.drop_dims("translation")
         motion.attrs["chain_yaml"] = chain_to_yaml(chain)

@@ -39,7 +39,6 @@ def main(folder: Path, seconds: float = 4.0, rates=RATES, seeds=SEEDS, workers: 
         {"rate": ("rate", list(rates), {"units": "Hz"}), "seed": list(seeds)},
         {"title": __doc__.splitlines()[0]},
     )
-    folder.mkdir(parents=True, exist_ok=True)
     kp.write(result, folder / "frame_rate.nc")
     plotting.save_figure(figure(result), folder / "frame_rate.png")
     mean = result.mpjas.mean("seed")
@@ -83,7 +82,7 @@ def figure(result: xr.Dataset) -> plt.Figure:
     ax.set_ylabel("mean angular error [°]")
     ax.set_ylim(0)
     ax.legend(frameon=False, fontsize=8)
-    ax.spines[["top", "right"]].set_visible(False)
+    plotting.unframed(ax)
     return drawing
 
 

@@ -32,7 +32,6 @@ def main(folder: Path, frames: int = 240, seeds=SEEDS) -> xr.Dataset:
     cases = [compare(frames, seed) for seed in seeds]
     result = xr.concat(cases, xr.Variable("seed", list(seeds), {"long_name": "seed of the motion"}))
     result.attrs["title"] = __doc__.splitlines()[0]
-    folder.mkdir(parents=True, exist_ok=True)
     kp.write(result, folder / "straight_limb.nc")
     plotting.save_figure(figure(result), folder / "straight_limb.png")
     report(result)
@@ -141,8 +140,7 @@ def figure(result: xr.Dataset) -> plt.Figure:
     against.set_ylabel("RMS error of the segment above [°]")
     against.set_ylim(0)
     against.legend(frameon=False, fontsize=8)
-    for ax in (over_time, against):
-        ax.spines[["top", "right"]].set_visible(False)
+    plotting.unframed(over_time, against)
     return drawing
 
 
