@@ -25,12 +25,11 @@ from kinepose_ocp.chain import Chain
 from kinepose_ocp.chain_file import chain_from_yaml
 from kinepose_ocp.errors import SolveError
 from kinepose_ocp.handedness import seems_mirrored
-from kinepose_ocp.metrics import angular_error, summary
+from kinepose_ocp.metrics import DETERMINED, angular_error, coverage, summary
 from kinepose_ocp.slsqp_baseline import solve_slsqp
 from kinepose_ocp.solve_motion import solve_motion
 from kinepose_ocp.synthetic import limb_hinges
 
-DETERMINED = 0.5  # observability from which a joint counts as shown
 BINS = {"above_hinge_below_10": (0, 10), "above_hinge_10_to_20": (10, 20), "above_hinge_over_20": (20, 361)}
 METRICS = {  # name: unit, what it is
     "mpjas_global": ("degree", "mean angle between true and found orientation in the world"),
@@ -42,6 +41,10 @@ METRICS = {  # name: unit, what it is
     "above_hinge_over_20": ("degree", "the same, bent more"),
     "shown": ("degree", "own error where a frame's points determine the joint: observability 0.5 or more"),
     "hidden": ("degree", "own error where they do not"),
+    "within_1_shown": ("percent", "share of errors within one predicted deviation (68 if honest), joints shown"),
+    "within_2_shown": ("percent", "the same within two deviations (95 if honest)"),
+    "within_1_hidden": ("percent", "within one deviation, joints hidden"),
+    "within_2_hidden": ("percent", "within two deviations, joints hidden"),
     "over_90": ("percent", "share of frames and joints that are wrong by more than 90 degree"),
     "rom_violation": ("degree", "largest excess over a ROM"),
     "jitter": ("m s-3", "root mean square third derivative of the keypoints"),
@@ -153,7 +156,8 @@ def _clip_rows(path: Path) -> list[Row]:
     motion = _solved(clip.chain, clip.keypoints, "estimate")
     value = measures(clip.chain, motion, clip.truth) | clips.segment_errors(clip, motion)
     # some skeletons spread a joint over several in a row, whose own rotations the chain does not tell apart
-    value |= hinge_errors(clip.chain, motion, clip.truth.sel(joint=clip.judged), "global")
+    judged = clip.truth.sel(joint=clip.judged)
+    value |= hinge_errors(clip.chain, motion, judged, "global") | coverage(motion, judged)
     value["mirror_wrong"] = float(seems_mirrored(clip.chain, clip.keypoints))
     return [Row(path.stem, f"measured motion: {clip.source}", motion.sizes["time"], UNSEEDED, value, {})]
 
@@ -196,6 +200,7 @@ def measures(chain: Chain, motion: xr.Dataset, truth: xr.Dataset) -> dict[str, f
     value = {name: known[name] for name in METRICS if name in known}
     value["keypoint_error"] *= 1000
     value |= hinge_errors(chain, motion, truth) | observed_errors(motion, truth)
+    value |= coverage(motion, truth) if "orientation_covariance" in motion else {}
     error = angular_error(motion, truth)
     solved = chain_from_yaml(motion.attrs["chain_yaml"])  # DOFs that no point shows are locked there
     turning = {name.rpartition(".")[0] for name, dof in solved.free_dofs.items() if not dof.translates}

@@ -20,6 +20,8 @@ from kinepose_ocp.errors import DataError, possible
 from kinepose_ocp.kinematics import Kinematics
 
 FRAMES = ("global", "local")
+DETERMINED = 0.5  # observability from which a joint counts as shown
+LEAST_VARIANCE = 1e-6  # degree2; less is none
 
 
 # ---- orientations ----------------------------------------------------------------------------------
@@ -172,6 +174,69 @@ def keypoint_error(motion: xr.Dataset) -> float:
     modelled, observed = (_variable(motion, name, "motion") for name in names)
     square = ((modelled - observed) ** 2).sum("space", skipna=False)
     return float(np.sqrt(square.mean()))
+
+
+def standardised_errors(
+    motion: xr.Dataset, truth: xr.Dataset, joints: Sequence[str] | None = None
+) -> xr.DataArray:
+    """Errors of orientations in the world, in predicted standard deviations: (time, joint, axis) [1].
+
+    The rotation vector of an error is taken apart along the three principal axes of the covariance that the
+    motion predicts for it, the least known first. Honest deviations leave standard normal numbers: 68 % within
+    one, 95 % within two. NaN for joints without a free rotation, and along axes that do not vary.
+
+    Parameters
+    ----------
+    joints
+        By default those with a free rotation.
+
+    Raises
+    ------
+    DataError
+        As :func:`angular_error`, and for a motion without ``orientation_covariance``.
+    """
+    covariance = _variable(motion, "orientation_covariance", "motion")
+    frames = angular_error(motion, truth)
+    chain = _chain(motion)
+    if joints is None:
+        joints = [str(j) for j in frames["joint"].values if str(j) in chain.joint_names and _turns(chain, j)]
+    _, there = _common_frames(motion["time"].values, truth["time"].values)
+    dims = ("time", "joint", "quaternion")
+    found = motion["orientation_global"].transpose(*dims).sel(joint=joints, time=frames["time"]).values
+    true = truth["orientation_global"].transpose(*dims).sel(joint=joints).isel(time=there).values
+    turn = Rotation.from_quat(true.reshape(-1, 4), scalar_first=True)
+    turn = turn * Rotation.from_quat(found.reshape(-1, 4), scalar_first=True).inv()
+    error = np.degrees(turn.as_rotvec()).reshape(*found.shape[:2], 3)
+    parts = covariance.sel(joint=joints, time=frames["time"]).transpose("time", "joint", ...).values
+    variance, axes = np.linalg.eigh(parts)
+    along = np.einsum("tjia,tji->tja", axes, error)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.where(variance > LEAST_VARIANCE, along / np.sqrt(variance), np.nan)[:, :, ::-1]
+    return xr.DataArray(
+        size,
+        {"time": frames["time"], "joint": list(joints), "axis": ["least known", "middle", "best known"]},
+        ("time", "joint", "axis"),
+        "standardised_error",
+        {"units": "1", "long_name": "error of the orientation over its predicted standard deviation"},
+    )
+
+
+def coverage(motion: xr.Dataset, truth: xr.Dataset, joints: Sequence[str] | None = None) -> dict[str, float]:
+    """Share [percent] of errors within one and two predicted deviations, by what a frame's points show.
+
+    ``within_1_shown`` and so on: joints whose ``observability`` is at least DETERMINED are shown, the others
+    hidden. NaN where there are none. Parameters and errors as :func:`standardised_errors`.
+    """
+    size = np.abs(standardised_errors(motion, truth, joints))
+    shown = _variable(motion, "observability", "motion").sel(joint=size["joint"], time=size["time"])
+    found = {}
+    for name, chosen in {"shown": shown >= DETERMINED, "hidden": shown < DETERMINED}.items():
+        values = size.where(chosen).values
+        values = values[np.isfinite(values)]
+        for deviations in (1, 2):
+            share = 100 * float((values < deviations).mean()) if len(values) else float("nan")
+            found[f"within_{deviations}_{name}"] = share
+    return found
 
 
 def summary(motion: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:

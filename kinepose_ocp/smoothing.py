@@ -38,10 +38,11 @@ ROUNDS = 8
 STEPS = 1  # Newton steps of a round
 SETTLED = 0.08  # change of log spread, and half that of log densities, at which the rounds end
 LEAST_DRIFT = 0.004  # m
+FOLLOWED_ROUNDS = 4
 FEWEST_FRAMES = 4  # that can show slow errors
 HIDDEN = 0.8  # observability below which a frame's points are not trusted about a joint,
 TRUST = 0.01  # but count this much,
-PLAIN_STEPS = 8  # for so many Newton steps
+PLAIN_STEPS = 5  # for so many Newton steps
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,23 @@ def with_drift(case: Case, q: np.ndarray, smoothness: Smoothness) -> Smoothness 
     errors = MeasurementErrors.of_covariances(covariances, step)
     found = errors.drift is not None and errors.drift.spread >= LEAST_DRIFT
     return replace(smoothness, errors=errors) if found else None
+
+
+def with_followed_drift(case: Case, q: np.ndarray, smoothness: Smoothness) -> Smoothness:
+    """Return the same with the slow errors that the solved pose has followed, for honest deviations.
+
+    The errors that a solution leaves understate slow ones. Some rounds of expectation-maximisation at the
+    solution (T, n) [rad or m] add what its covariance says they hide.
+    """
+    if smoothness.errors.drift is None:
+        return smoothness
+    part, q = case.part(_middle(case)), q[_middle(case)]
+    step = PoseStatistics(part.keypoints.time.values).step
+    for _ in range(FOLLOWED_ROUNDS):
+        covariances = autocovariance(part, q, posterior(part, q)[0])
+        smoothness = replace(smoothness, errors=MeasurementErrors.of_covariances(covariances, step))
+        part = replace(part, terms=smoothness.terms(step))
+    return smoothness
 
 
 def _improved(case: Case, q: np.ndarray) -> np.ndarray:

@@ -182,8 +182,11 @@ def _with_sensitivities(described: xr.Dataset, motion: xr.Dataset, case: Case) -
 
 def _described(motion: xr.Dataset, tuning: _Tuning) -> xr.Dataset:
     """Add what was chosen and how sure the angles are; take out what the user's chain does not have."""
-    chain, case, chosen = tuning.chain, tuning.case, tuning.chosen
-    sure = uncertainty(case, coordinates(case.problem.kernels.chain, motion), chosen.errors.spread)
+    chain, case = tuning.chain, tuning.case
+    q = coordinates(case.problem.kernels.chain, motion)
+    chosen = smoothing.with_followed_drift(case, q, tuning.chosen)
+    terms = chosen.terms(PoseStatistics(case.keypoints.time.values).step)
+    sure = uncertainty(replace(case, terms=terms), q, chosen.errors.spread)
     names = list(case.problem.kernels.chain.free_dofs)
     place = [names.index(name) if name in names else len(names) for name in motion.dof.values]
     density = np.append(np.degrees(np.degrees(chosen.prior.density)), np.nan)[place]

@@ -68,3 +68,11 @@ def test_frame_rate(folder, capsys):
     assert "spread over rates" in capsys.readouterr().out
     assert result.mpjas.notnull().all()
     assert {path.name for path in (folder / "rate").iterdir()} == {"frame_rate.nc", "frame_rate.png"}
+
+
+def test_coverage(folder, capsys):
+    kinds = {"10 mm white": {"noise": 0.010}}
+    result = study("coverage").main(folder / "coverage", frames=40, seeds=[2200], errors=kinds, workers=1)
+    assert "share of errors" in capsys.readouterr().out
+    assert result.share.sel(points="shown").notnull().all()
+    assert {path.name for path in (folder / "coverage").iterdir()} == {"coverage.nc", "coverage.png"}

@@ -12,6 +12,7 @@ from kinepose_ocp.chain_file import chain_from_yaml, load_chain
 from kinepose_ocp.errors import DataError
 from kinepose_ocp.metrics import (
     angular_error,
+    coverage,
     geodesic,
     jitter,
     keypoint_error,
@@ -52,6 +53,41 @@ def moved(chain, truth):
     }
     values |= {str(n): truth["joint_translation"].sel(translation=n).values for n in truth.translation.values}
     return true_motion(chain, values, 60)
+
+
+# ---- predicted deviations
+@pytest.fixture(scope="module")
+def guessed(truth):
+    """The truth, turned about random vectors drawn from the covariance that the motion states."""
+    generator = np.random.default_rng(5)
+    shape = truth.orientation_global.transpose("time", "joint", "quaternion").shape
+    roots = generator.normal(size=(*shape[:2], 3, 3)) * [4.0, 2.0, 1.0]  # degree
+    turns = np.radians(np.einsum("tjab,tjb->tja", roots, generator.normal(size=(*shape[:2], 3))))
+    true = Rotation.from_quat(truth.orientation_global.values.reshape(-1, 4), scalar_first=True)
+    turned = scalar_first(Rotation.from_rotvec(turns.reshape(-1, 3)) * true).reshape(shape)
+    dims = ("time", "joint", "space", "space_other")
+    shown = np.tile(np.arange(shape[1]) % 2 == 0, (shape[0], 1)).astype(float)
+    return truth.assign(
+        orientation_global=(("time", "joint", "quaternion"), turned),
+        orientation_covariance=(dims, roots @ roots.swapaxes(-1, -2)),
+        observability=(("time", "joint"), shown),
+    )
+
+
+def test_errors_drawn_from_the_covariance_are_covered(truth, guessed):
+    for name, share in coverage(guessed, truth).items():
+        assert share == pytest.approx(68.3 if "_1_" in name else 95.4, abs=2), name
+
+
+def test_deviations_half_as_large_do_not_cover(truth, guessed):
+    bold = guessed.assign(orientation_covariance=guessed.orientation_covariance / 4)
+    for name, share in coverage(bold, truth).items():
+        assert share == pytest.approx(38.3 if "_1_" in name else 68.3, abs=2.5), name
+
+
+def test_coverage_needs_a_covariance(truth):
+    with pytest.raises(DataError, match="motion has no variable 'orientation_covariance'"):
+        coverage(truth, truth)
 
 
 # ---- orientations

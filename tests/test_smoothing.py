@@ -1,5 +1,7 @@
 """Smoothness chosen from the data: noise found, frame rate, outliers, and an honest deviation."""
 
+import importlib
+
 import numpy as np
 import pytest
 import scipy.signal
@@ -184,6 +186,32 @@ def test_slow_errors_are_found(imvip22, truth, noisy):
     assert 6 < float(motion.keypoint_drift) < 15  # what the residuals show is the least that there is
     assert float(motion.keypoint_noise) == pytest.approx(5, rel=0.35)
     assert float(motion.keypoint_drift_time) > 0.05
+
+
+def test_slow_errors_that_the_pose_follows_are_counted(imvip22, truth):
+    """The residuals alone show 8.3 of the 11.5 mm an axis; the deviations need them all."""
+    motion = kp.solve_motion(imvip22, measure(truth, noise=0.005, drift=0.02, seed=3), lengths="model")
+    assert float(motion.keypoint_drift) == pytest.approx(20 / np.sqrt(3), rel=0.15)
+    assert metrics.coverage(motion, truth)["within_2_shown"] > 84
+
+
+def test_a_plain_start_twists_less_where_twist_is_hidden(imvip22, truth):
+    solving = importlib.import_module("kinepose_ocp.solve_motion")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(smoothing, "plain_start", lambda case, q, chosen: q)
+        tuning = solving._tuned(imvip22, measure(truth, noise=0.02, seed=1))
+    names = list(tuning.case.problem.kernels.chain.free_dofs)
+    arms = [i for i, name in enumerate(names) if name.startswith("shoulder")]
+    plain = smoothing.plain_start(tuning.case, tuning.start, tuning.chosen)
+    before, after = (np.square(np.diff(q[:, arms], axis=0)).sum() for q in (tuning.start, plain))
+    assert after < 0.95 * before
+
+
+def test_the_tuned_problem_has_the_solution_of_solve_motion(imvip22, truth, noisy):
+    problem = kp.tuned_problem(imvip22, measure(truth, noise=0.01, seed=1), lengths="model")
+    motion = problem.solve()
+    assert float(motion.cost.sum()) == pytest.approx(float(noisy.cost.sum()), rel=1e-9)
+    assert np.allclose(motion.joint_angle.sel(dof=noisy.dof), noisy.joint_angle, atol=1e-3)
 
 
 def test_long_motions_are_judged_in_parts(imvip22, truth, noisy, monkeypatch):
