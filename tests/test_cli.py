@@ -302,14 +302,14 @@ def test_help_shows_units_and_defaults(run):
 
 # ---- what does not end well ----------------------------------------------------------------------
 def test_no_convergence_still_writes_the_last_iterate(folder, run, monkeypatch):
-    monkeypatch.setattr(solvers, "APPROACH", 1)
-    monkeypatch.setattr(solvers, "WARM_OPTIONS", {"max_iter": 1})
-    monkeypatch.setitem(solvers.IPOPT_OPTIONS, "max_iter", 1)
+    monkeypatch.setattr(solvers, "APPROACH", 0)
+    monkeypatch.setattr(solvers, "WARM_OPTIONS", {"max_iter": 0})
+    monkeypatch.setitem(solvers.IPOPT_OPTIONS, "max_iter", 0)
     (folder / "out.nc").write_text("an earlier result")
     assert run("solve", "leg.csv", "--model", "leg.yaml", "-o", "out.nc") == (
         3,
         "",
-        "kinepose-ocp: ipopt did not converge: stopped at the iteration limit after 2 iterations; "
+        "kinepose-ocp: ipopt did not converge: stopped at the iteration limit after 0 iterations; "
         "its last iterate is in out.nc, converged = 0\n",
     )
     motion = read("out.nc")
