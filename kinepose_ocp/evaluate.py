@@ -41,7 +41,7 @@ METRICS = {  # name: unit, what it is
     "above_hinge_over_20": ("degree", "the same, bent more"),
     "shown": ("degree", "own error where a frame's points determine the joint: observability 0.5 or more"),
     "hidden": ("degree", "own error where they do not"),
-    "within_1_shown": ("percent", "share of errors within one predicted deviation (68 if honest), joints shown"),
+    "within_1_shown": ("percent", "errors within one predicted deviation (68 if honest), joints shown"),
     "within_2_shown": ("percent", "the same within two deviations (95 if honest)"),
     "within_1_hidden": ("percent", "within one deviation, joints hidden"),
     "within_2_hidden": ("percent", "within two deviations, joints hidden"),

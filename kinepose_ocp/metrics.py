@@ -182,8 +182,8 @@ def standardised_errors(
     """Errors of orientations in the world, in predicted standard deviations: (time, joint, axis) [1].
 
     The rotation vector of an error is taken apart along the three principal axes of the covariance that the
-    motion predicts for it, the least known first. Honest deviations leave standard normal numbers: 68 % within
-    one, 95 % within two. NaN for joints without a free rotation, and along axes that do not vary.
+    motion predicts for it, the least known first. Honest deviations leave standard normal numbers: 68 %
+    within one, 95 % within two. NaN for joints without a free rotation, and along axes that do not vary.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def coverage(motion: xr.Dataset, truth: xr.Dataset, joints: Sequence[str] | None
     ``within_1_shown`` and so on: joints whose ``observability`` is at least DETERMINED are shown, the others
     hidden. NaN where there are none. Parameters and errors as :func:`standardised_errors`.
     """
-    size = np.abs(standardised_errors(motion, truth, joints))
+    size = abs(standardised_errors(motion, truth, joints))
     shown = _variable(motion, "observability", "motion").sel(joint=size["joint"], time=size["time"])
     found = {}
     for name, chosen in {"shown": shown >= DETERMINED, "hidden": shown < DETERMINED}.items():
