@@ -55,6 +55,12 @@ class SwingTwistCone:
         return (swing,) if self.twist is None else (swing, CoupledLimit(f"{self.name}.twist", *self.twist))
 
     @property
+    def described(self) -> list[tuple[str, float, float]]:
+        """Words and two numbers [rad] for every limit."""
+        found = [(f"{self.joint}: swing, semi-angles", *self.swing)]
+        return found if self.twist is None else [*found, (f"{self.joint}: twist", *self.twist)]
+
+    @property
     def structure(self) -> tuple[object, ...]:
         """What a built program cannot change."""
         return self.name, self.joint, self.axis, self.first, self.center, self.twist is None
@@ -81,6 +87,12 @@ class LinearCoupling:
     def limits(self) -> tuple[CoupledLimit, ...]:
         """The sum itself, under the coupling's name."""
         return (CoupledLimit(self.name, self.lower, self.upper),)
+
+    @property
+    def described(self) -> list[tuple[str, float, float]]:
+        """Words and two numbers [rad]."""
+        words = " ".join(f"{weight:+g} {name}" for name, weight in self.weights.items())
+        return [(words, self.lower, self.upper)]
 
     @property
     def structure(self) -> tuple[object, ...]:

@@ -20,6 +20,7 @@ from kinepose_ocp.coupled_ranges import SwingTwistCone
 from kinepose_ocp.errors import ModelError
 from kinepose_ocp.kinematics import Geometry, forward_kinematics
 
+SWING = ".swing"  # ends the name of a swing's limit
 OUTSIDE = 1e-9  # rad; further outside than rounding
 
 
@@ -52,9 +53,15 @@ class CouplingKernel:
 
     def shown(self, value: np.ndarray, upper: np.ndarray) -> np.ndarray:
         """Angles [rad] that people know of values (T, m): of a swing, v."""
-        swings = np.array([name.endswith(".swing") for name in self.names])
-        swing = np.sqrt(np.maximum(2 * upper * value - upper**2, 0.0), where=swings, out=value.copy())
-        return np.where(swings, swing, value)
+        swings = np.array([name.endswith(SWING) for name in self.names])
+        found = value.copy()
+        found[:, swings] = shown(value[:, swings], upper[swings])
+        return found
+
+
+def shown(value: np.ndarray | float, upper: np.ndarray | float) -> np.ndarray:
+    """Return the swing v [rad] of a value h [rad] and its limit A."""
+    return np.sqrt(np.maximum(2 * upper * value - np.square(upper), 0.0))
 
 
 def shape_numbers(chain: Chain) -> np.ndarray:
@@ -157,14 +164,15 @@ def coupled_dofs(chain: Chain, one: object) -> list[str]:
 
 
 def outside_at_rest(chain: Chain) -> dict[str, float]:
-    """Limits that the rest pose violates, and its number there [rad]."""
+    """Limits that the rest pose violates, and the angle there [rad]: of a swing, v."""
     rest = {name: ca.SX(dof.rest) for name, dof in chain.free_dofs.items()}
     pose = forward_kinematics(chain, rest, Geometry.of(chain))
     values = coupled_values(chain, rest, pose.local, ca.SX(ca.DM(shape_numbers(chain))))
     limits = {limit.name: limit for one in chain.coupled for limit in one.limits}
     numbers = {name: float(ca.evalf(value)) for name, value in values.items()}
-    return {
-        name: number
-        for name, number in numbers.items()
-        if not limits[name].lower - OUTSIDE <= number <= limits[name].upper + OUTSIDE
-    }
+    outside = {}
+    for name, number in numbers.items():
+        lower, upper = limits[name].lower, limits[name].upper
+        if not lower - OUTSIDE <= number <= upper + OUTSIDE:
+            outside[name] = float(shown(number, upper)) if name.endswith(SWING) else number
+    return outside

@@ -115,10 +115,10 @@ def sensitivities(case: Case, q: np.ndarray) -> xr.Dataset:
     -------
     xarray.Dataset
         ``angle_per_bound (time, dof, bound)`` [degree/degree] and ``cost_per_bound (bound)`` [1/degree] for
-        every ROM limit that holds an angle anywhere (``knee_left.flexion lower``) and every coupled
-        limit that does (``arm.swing upper``; ``both`` where the two limits are equal); ``angle_per_length (time,
-        dof, segment)`` [degree/mm] for every joint's offset; ``angle_per_noise (time, dof)`` [degree/mm]
-        where the cost has a :class:`KeypointPosition`; ``weak_contact (time, dof)``: 1 where an angle touches
+        every ROM limit that holds an angle anywhere (``knee_left.flexion lower``) and every coupled limit
+        that does (``arm.swing upper``; ``both`` where the two are equal); ``angle_per_length (time, dof,
+        segment)`` [degree/mm] for every joint's offset; ``angle_per_noise (time, dof)`` [degree/mm] where the
+        cost has a :class:`KeypointPosition`; ``weak_contact (time, dof)``: 1 where an angle touches
         its limit with hardly any force, so that derivatives differ to either side.
 
     Raises
@@ -128,8 +128,8 @@ def sensitivities(case: Case, q: np.ndarray) -> xr.Dataset:
     """
     response, dofs = _Response.of(case, q), case.problem.kernels.chain.free_dofs
     turning = [i for i, dof in enumerate(dofs.values()) if not dof.translates]
-    parts = zip(_of_bounds(response, list(dofs), turning), _of_coupled(response), strict=True)
-    bounds, per_bound, price = ([*single, *coupled] for single, coupled in parts)
+    single, coupled = _of_bounds(response, list(dofs), turning), _of_coupled(response)
+    bounds, per_bound, price = single[0] + coupled[0], single[1] + coupled[1], single[2] + coupled[2]
     segments, per_length = _of_lengths(response)
     empty = np.zeros((0, *q.shape))
     dims = ("time", "dof")
