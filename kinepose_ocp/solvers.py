@@ -30,6 +30,7 @@ SLACK_OPTIONS = {"warm_start_slack_bound_push": 1e-10, "warm_start_slack_bound_f
 UNIMPROVED = "converged: optimal for Newton's method, and the solver could not improve it"
 SHORT = 1e-6  # rad or m; interior-point methods stop this short of a limit that they push against
 APPROACH = 60  # Newton iterations before the solver takes over
+COUPLED_APPROACH = 200  # the same with coupled ranges, whose slacks cost a solver more iterations
 SQP_OPTIONS = {"max_iter": 200, "tol_du": 1e-5, "tol_pr": 1e-8, "min_step_size": 1e-12}
 WORDS = {
     "Solve_Succeeded": "converged",
@@ -147,7 +148,8 @@ class FinishingSolver:
         on_iteration: Progress | None = None,
     ) -> Solution:
         """Solve from ``start`` (T, n) inside bounds (n,) [rad or m]."""
-        limits = newton.Limits(*bounds, iterations=APPROACH)
+        coupled = self.transcription.kernels.couplings is not None
+        limits = newton.Limits(*bounds, iterations=COUPLED_APPROACH if coupled else APPROACH)
         near = newton.minimise(self.transcription, parameters, start, limits, on_iteration)
         pulls = Multipliers(_multiplier(near, limits), near.coupling)
         solution = self._warm.solve(parameters, near.x, bounds, on_iteration, pulls)
