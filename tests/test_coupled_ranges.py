@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import kinepose_ocp as kp
-from kinepose_ocp import newton, rotations
+from kinepose_ocp import cli, newton, rotations
 from kinepose_ocp.case import Case
 from kinepose_ocp.chain_file import chain_from_yaml, chain_to_yaml, load_couplings
 from kinepose_ocp.contact import contact
@@ -323,7 +323,9 @@ joints:
   - name: knee
     parent: hip
     offset: [0, 0, -0.4]
-    dofs: [{name: flexion, rotation: [0, 1, 0], rom: [0, 140]}, {name: twist, rotation: [0, 0, 1], locked: true}]
+    dofs:
+      - {name: flexion, rotation: [0, 1, 0], rom: [0, 140]}
+      - {name: twist, rotation: [0, 0, 1], locked: true}
 keypoints: {hip: {joint: hip}, knee: {joint: knee}}
 cones:
   - name: thigh
@@ -461,7 +463,7 @@ def test_limits_change_by_name():
     cone, coupling = chain.coupled
     assert np.allclose(np.degrees(cone.swing), (30, 20)) and np.allclose(np.degrees(cone.twist), (-40, 60))
     assert np.allclose(np.degrees([coupling.lower, coupling.upper]), (-10, 80))
-    with pytest.raises(kp.ModelError, match="no coupled limit 'thigh.swung' in chain 'leg'; did you mean"):
+    with pytest.raises(kp.ModelError, match=r"no coupled limit 'thigh.swung' in chain 'leg'; did you mean"):
         chain.with_coupled_limits({"thigh.swung": (1, 2)})
     with pytest.raises(kp.ModelError, match=r"limits \[3, 2\] has its lower limit above"):
         chain.with_coupled_limits({"hamstrings": (3, 2)})
@@ -534,7 +536,7 @@ def test_shipped_ranges_are_solved(tmp_path):
 
 def test_files_of_couplings(tmp_path):
     chain = kp.load_chain("fullbody")
-    with pytest.raises(kp.ModelError, match="no couplings 'full': neither a .yaml file nor a shipped one"):
+    with pytest.raises(kp.ModelError, match=r"no couplings 'full': neither a .yaml file nor a shipped one"):
         load_couplings("full", chain)
     path = tmp_path / "c.yaml"
     for text, message in (
@@ -549,3 +551,34 @@ def test_files_of_couplings(tmp_path):
         with pytest.raises(kp.ModelError) as error:
             load_couplings(path, chain)
         assert str(error.value) == f"{path}: {message}"
+
+
+def test_on_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "leg.yaml").write_text(CHAIN)
+    (tmp_path / "wrong.yaml").write_text("schema: 1\ncones: [{name: arm}]")
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.main(list(arguments))
+        return end.value.code, *capsys.readouterr()
+
+    assert run("models", "check", "leg.yaml")[1].endswith("0 links, 2 coupled ranges\n")
+    shown = run("models", "show", "fullbody", "--couplings", "fullbody")[1]
+    assert "hamstrings_left" in shown and "-150 .. 125" in shown
+    status, out, err = run("solve", "points.csv", "--couplings", "wrong.yaml", "-o", "out.nc")
+    message = "kinepose-ocp: wrong.yaml: cones[0] ('arm').joint: is required and missing\n"
+    assert (status, out, err) == (2, "", message)
+    assert not (tmp_path / "out.nc").exists()
+
+
+def test_a_limit_swept_by_name(problem):
+    limits = {
+        upper: {"chain": problem.chain.with_coupled_limits({"stride": (-33, upper)})} for upper in (-24, -22)
+    }
+    kept = ("coupling_value", "cost")
+    study = kp.sweep(problem, limits, dim="stride_upper", solver="newton", kept=kept)
+    assert (study.error == "").all()
+    assert np.allclose(study.coupling_value.sel(coupling="stride").max("time"), [-24, -22], atol=1e-4)
+    cost = study.cost.sum("term")
+    assert float(cost[0]) > float(cost[1])
