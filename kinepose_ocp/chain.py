@@ -164,7 +164,8 @@ class Chain:
         moving = [name for name, dof in self.dofs.items() if dof.translates]
         names = {one.name for one in self.coupled}
         for one in ranges:
-            wrong = "its name is taken" if one.name in names else refusal(one, turning, moving)
+            taken = "its name is taken" if one.name in names else None
+            wrong = taken or refusal(one, turning, moving)
             if wrong:
                 raise ModelError(f"coupled range '{one.name}' in chain '{self.name}': {wrong}")
             names.add(one.name)

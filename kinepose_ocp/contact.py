@@ -78,7 +78,7 @@ def _forces(
     unit = np.eye(len(q))[movable]
     walls = np.concatenate([-unit[(q <= lower)[movable]], unit[(q >= upper)[movable]]])
     columns = np.concatenate([slopes[high], -slopes[low], walls])
-    found = nnls(columns[:, movable].T, -slope[movable])[0]
+    found = nnls(columns[:, movable].T, -slope[movable], maxiter=100 * len(columns))[0]
     pull = np.zeros(len(slopes))
     pull[high] += found[: high.sum()]
     pull[low] -= found[high.sum() : high.sum() + low.sum()]

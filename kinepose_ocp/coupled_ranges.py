@@ -113,6 +113,8 @@ def refusal(one: CoupledRange, turning: Mapping[str, Sequence[str]], moving: Seq
 
     turning: full names of the rotations of every joint. moving: those of all translations.
     """
+    if "." in one.name or not one.name:
+        return "a name has no dots"
     if isinstance(one, SwingTwistCone):
         if one.joint not in turning:
             return f"no joint '{one.joint}'; {possible(one.joint, turning)}"

@@ -25,7 +25,7 @@ ATTEMPTS = 12  # dampings tried in one iteration
 NEAR = 0.1  # relative gain of an iteration below which the exact Hessian is used
 SLIGHT = 1e-9  # damping, relative to the diagonal, that first follows none
 STIFFNESS = 5.0  # penalty of coupled ranges, relative to the curvature of the cost; 100 doubles iterations
-UPDATES = 30  # of their multipliers
+STIFFEST = 1e6  # growth of the penalty at which a coupled range is given up
 FEASIBLE = 1e-8  # rad; a coupled range is kept
 ROUNDING = 1e-13  # relative rounding error of a cost
 
@@ -124,18 +124,22 @@ def minimise(
         return _descend(plain, transcription, start, limits, on_iteration)
     coupled = Coupled(transcription.kernels, parameters)
     penalty = STIFFNESS * _typical(plain.blocks(start, False)[0], transcription)
+    stiffest = STIFFEST * penalty
     pull, x, used, worst = np.zeros((len(start), coupled.kernel.size)), start, 0, np.inf
-    for _ in range(UPDATES):
+    while True:
         objective = AugmentedCost(plain, coupled, pull, penalty)
         left = replace(limits, iterations=limits.iterations - used)
         result = _descend(objective, transcription, x, left, on_iteration)
-        x, used, value = result.x, used + result.iterations, coupled.value(result.x)
-        pull, outside = np.sum(objective.pulls(value), axis=0), coupled.violation(value).max()
-        if outside <= FEASIBLE or used >= limits.iterations or limits.stall:
+        x, used, before = result.x, used + result.iterations, pull
+        pull = np.sum(objective.pulls(coupled.value(x)), axis=0)
+        short = (
+            np.abs(pull - before).max() / penalty
+        )  # rad outside a limit, or inside of one that still pulls
+        if short <= FEASIBLE or used >= limits.iterations or limits.stall or penalty > stiffest:
             break
-        penalty *= 1 if outside < worst / 4 else 10
-        worst = outside
-    return replace(result, iterations=used, converged=result.converged and outside <= FEASIBLE, coupling=pull)
+        penalty *= 1 if short < worst / 4 else 10
+        worst = short
+    return replace(result, iterations=used, converged=result.converged and short <= FEASIBLE, coupling=pull)
 
 
 def _typical(diagonal: np.ndarray, transcription: Transcription) -> float:

@@ -30,6 +30,7 @@ SLACK_OPTIONS = {"warm_start_slack_bound_push": 1e-10, "warm_start_slack_bound_f
 UNIMPROVED = "converged: optimal for Newton's method, and the solver could not improve it"
 SHORT = 1e-6  # rad or m; interior-point methods stop this short of a limit that they push against
 APPROACH = 60  # Newton iterations before the solver takes over
+KEPT = 1e-6  # rad; a coupled range may be exceeded so far
 COUPLED_APPROACH = 200  # the same with coupled ranges, whose slacks cost a solver more iterations
 SQP_OPTIONS = {"max_iter": 200, "tol_du": 1e-5, "tol_pr": 1e-8, "min_step_size": 1e-12}
 WORDS = {
@@ -105,7 +106,7 @@ class CasadiSolver:
             q=np.clip(q, lower, upper),
             multiplier=multiplier,
             iterations=int(stats["iter_count"]),
-            converged=bool(stats["success"]),
+            converged=bool(stats["success"]) and self._keeps(parameters, result),
             status=WORDS.get(stats["return_status"], stats["return_status"].replace("_", " ").lower()),
             coupling=self._pulls(result, len(start)),
         )
@@ -122,6 +123,15 @@ class CasadiSolver:
         if multipliers is not None and multipliers.coupling is not None:
             given["lam_g0"] = multipliers.coupling.ravel()
         return given
+
+    def _keeps(self, parameters: np.ndarray, result: dict[str, ca.DM]) -> bool:
+        """Whether coupled ranges are kept: a solver may call a looser solution acceptable."""
+        couplings = self.transcription.kernels.couplings
+        if couplings is None:
+            return True
+        value = np.array(result["g"]).reshape(-1, couplings.size)
+        lower, upper = couplings.limits(parameters)
+        return bool(np.maximum(lower - value, value - upper).max() <= KEPT)
 
     def _pulls(self, result: dict[str, ca.DM], frames: int) -> np.ndarray | None:
         couplings = self.transcription.kernels.couplings

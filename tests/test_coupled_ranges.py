@@ -582,3 +582,14 @@ def test_a_limit_swept_by_name(problem):
     assert np.allclose(study.coupling_value.sel(coupling="stride").max("time"), [-24, -22], atol=1e-4)
     cost = study.cost.sum("term")
     assert float(cost[0]) > float(cost[1])
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_ranges_that_no_pose_keeps(plain, solver):
+    """A sum that the box of ROMs does not allow: no solution, said as such."""
+    chain, keypoints = plain
+    wish = LinearCoupling("spine", {"spine_upper.x": 1.0}, *np.radians([20.0, 30.0]), "made up")
+    impossible = kp.build_problem(chain.with_coupled(wish), keypoints.isel(time=slice(3)), TERMS)
+    with pytest.raises(kp.SolveError, match=f"{solver} did not converge") as failure:
+        impossible.solve(solver=solver)
+    assert failure.value.motion.converged == 0
