@@ -1,7 +1,8 @@
 """Joint angles of a whole motion from 3D keypoints, as one optimal control problem."""
 
 from kinepose_ocp.chain import Chain
-from kinepose_ocp.chain_file import chain_from_yaml, chain_to_yaml, load_chain
+from kinepose_ocp.chain_file import chain_from_yaml, chain_to_yaml, load_chain, load_couplings
+from kinepose_ocp.coupled_ranges import LinearCoupling, SwingTwistCone
 from kinepose_ocp.errors import DataError, KineposeError, ModelError, SolveError
 from kinepose_ocp.io import read_keypoints, read_motion, write
 from kinepose_ocp.keypoints import make_keypoints
@@ -25,16 +26,19 @@ __all__ = [
     "KeypointPosition",
     "KineposeError",
     "LinearAcceleration",
+    "LinearCoupling",
     "LinearVelocity",
     "LinkDirection",
     "ModelError",
     "Problem",
     "SolveError",
+    "SwingTwistCone",
     "build_problem",
     "chain_from_yaml",
     "chain_to_yaml",
     "default_terms",
     "load_chain",
+    "load_couplings",
     "make_keypoints",
     "read_keypoints",
     "read_motion",

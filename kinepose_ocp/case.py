@@ -11,6 +11,7 @@ import xarray as xr
 
 from kinepose_ocp import newton
 from kinepose_ocp.anatomy import Anatomy
+from kinepose_ocp.augmented import Coupled
 from kinepose_ocp.chain import Chain
 from kinepose_ocp.errors import KineposeError, ModelError
 from kinepose_ocp.guess import bridge_gaps, guesses
@@ -87,6 +88,12 @@ class Case:
         lower = [dof.rest if dof.locked else dof.lower for dof in dofs]
         upper = [dof.rest if dof.locked else dof.upper for dof in dofs]
         return np.array(lower), np.array(upper)
+
+    @cached_property
+    def coupled(self) -> Coupled | None:
+        """Coupled ranges of motion in numbers, where the chain has them."""
+        kernels = self.problem.kernels
+        return None if kernels.couplings is None else Coupled(kernels, self.shared)
 
     @cached_property
     def position(self) -> np.ndarray:

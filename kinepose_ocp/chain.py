@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from kinepose_ocp.coupled_ranges import CoupledRange, SwingTwistCone, Vector, limit_refusal, refusal
 from kinepose_ocp.errors import ModelError, possible
 
-Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]  # w, x, y, z
 
 
@@ -82,6 +82,7 @@ class Chain:
     description: str = ""
     frame: Mapping[str, str] = field(default_factory=lambda: {"forward": "x", "left": "y", "up": "z"})
     layouts: Mapping[str, Mapping[str, str | list[str]]] = field(default_factory=dict)
+    coupled: tuple[CoupledRange, ...] = ()  # ranges of motion of several angles together
 
     # ---- what it consists of -------------------------------------------------------------
     @cached_property
@@ -147,6 +148,56 @@ class Chain:
             rest = min(max(dof.rest, bounds[0]), bounds[1])
             changes[name] = replace(dof, lower=bounds[0], upper=bounds[1], rest=rest)
         return self._with_dofs(changes)
+
+    def with_coupled(self, *ranges: CoupledRange) -> Chain:
+        """Return a copy with further coupled ranges of motion; cones come before linear couplings.
+
+        Raises
+        ------
+        ModelError
+            For a name that is taken, an unknown joint or DOF, axes or limits that are none.
+        """
+        turning = {
+            joint.name: [f"{joint.name}.{dof.name}" for dof in joint.dofs if not dof.translates]
+            for joint in self.joints
+        }
+        moving = [name for name, dof in self.dofs.items() if dof.translates]
+        names = {one.name for one in self.coupled}
+        for one in ranges:
+            taken = "its name is taken" if one.name in names else None
+            wrong = taken or refusal(one, turning, moving)
+            if wrong:
+                raise ModelError(f"coupled range '{one.name}' in chain '{self.name}': {wrong}")
+            names.add(one.name)
+        ordered = sorted([*self.coupled, *ranges], key=lambda one: not isinstance(one, SwingTwistCone))
+        return replace(self, coupled=tuple(ordered))
+
+    def with_coupled_limits(self, limits: Mapping[str, tuple[float, float]]) -> Chain:
+        """Return a copy with other limits of its coupled ranges of motion.
+
+        Parameters
+        ----------
+        limits
+            Degrees: ``{"NAME": (lower, upper)}`` of a linear coupling, ``{"NAME.twist": (lower, upper)}`` and
+            ``{"NAME.swing": (semi-angle about first, about axis x first)}`` of a cone.
+
+        Raises
+        ------
+        ModelError
+            For an unknown name, or limits that are none.
+        """
+        owners = {limit.name: one.name for one in self.coupled for limit in one.limits}
+        changed = {one.name: one for one in self.coupled}
+        for name, (first, second) in limits.items():
+            if name not in owners:
+                raise ModelError(
+                    f"no coupled limit '{name}' in chain '{self.name}'; {possible(name, owners)}"
+                )
+            pair = math.radians(first), math.radians(second)
+            changed[owners[name]] = new = changed[owners[name]].with_limit(name, pair)
+            if wrong := limit_refusal(new):
+                raise ModelError(f"coupled range '{new.name}' in chain '{self.name}': {wrong}")
+        return replace(self, coupled=tuple(changed.values()))
 
     def with_locked(self, rest: Mapping[str, float]) -> Chain:
         """Return a copy with DOFs locked at ``{"joint.dof": rest value}`` [degrees, or m].

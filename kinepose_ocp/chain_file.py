@@ -6,7 +6,7 @@ import importlib.util
 import io
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +15,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from kinepose_ocp.chain import Chain, Dof, Joint, Link, Quaternion, Site, Vector
+from kinepose_ocp.coupling_data import coupled_data, with_coupled_data
 from kinepose_ocp.errors import ModelError, possible
 
 SCHEMA = 1
@@ -58,6 +59,36 @@ class _Frame(_Strict):
     up: str = "z"
 
 
+Accepted = Literal["locked", "rest"]  # what is unusual in a coupled range on purpose
+
+
+class _Cone(_Strict):
+    name: str = Field(pattern=NAME)
+    joint: str
+    axis: Vector
+    first: Vector
+    center: Vector | None = None
+    swing: tuple[float, float]
+    twist: tuple[float, float] | None = None
+    source: str = Field(min_length=3)
+    accept: list[Accepted] = []
+
+
+class _Coupling(_Strict):
+    name: str = Field(pattern=NAME)
+    weights: dict[str, float] = Field(min_length=1)
+    limits: tuple[_Bound, _Bound]
+    source: str = Field(min_length=3)
+    accept: list[Accepted] = []
+
+
+class _CoupledFile(_Strict):
+    schema_: int = Field(alias="schema")
+    description: str = ""
+    cones: list[_Cone] = []
+    couplings: list[_Coupling] = []
+
+
 class _ChainFile(_Strict):
     schema_: int = Field(alias="schema")
     name: str
@@ -68,6 +99,8 @@ class _ChainFile(_Strict):
     keypoints: dict[str, _Site] = Field(min_length=1)
     links: list[Any] = []  # checked one by one: a union of tuples explains its refusals badly
     layouts: dict[str, dict[str, str | list[str]]] = {}
+    cones: list[_Cone] = []
+    couplings: list[_Coupling] = []
 
 
 # ---- where the shipped files are ---------------------------------------------------------------
@@ -171,7 +204,7 @@ def chain_from_data(data: Any, place: str) -> Chain:
                         f"{place}: layouts.{layout}.{point}: no keypoint '{target}'; "
                         f"{possible(target, given.keypoints)}"
                     )
-    return Chain(
+    chain = Chain(
         name=given.name,
         source=given.source,
         description=given.description,
@@ -181,6 +214,41 @@ def chain_from_data(data: Any, place: str) -> Chain:
         links=links,
         layouts=given.layouts,
     )
+    return with_coupled_data(chain, given.model_dump(), place)
+
+
+# ---- coupled ranges of motion --------------------------------------------------------------------
+def shipped_couplings() -> list[str]:
+    """Names of the files of coupled ranges that ship with kinepose_ocp."""
+    return sorted(path.stem for path in (models_dir() / "couplings").glob("*.yaml"))
+
+
+def load_couplings(name: str | Path, chain: Chain) -> Chain:
+    """Add coupled ranges of motion to a chain: those of a shipped file by its name, or of a YAML file.
+
+    Raises
+    ------
+    ModelError
+        With file, place, what was given and what is possible.
+    """
+    path = Path(name)
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        if str(name) not in shipped_couplings():
+            raise ModelError(
+                f"no couplings '{name}': neither a .yaml file nor a shipped one; "
+                f"{possible(str(name), shipped_couplings())}"
+            )
+        path = models_dir() / "couplings" / f"{name}.yaml"
+    data = read_yaml(path)
+    if not isinstance(data, dict) or not {"cones", "couplings"} & data.keys():
+        raise ModelError(f"{path}: a file of coupled ranges has 'schema: 1' and 'cones' or 'couplings'")
+    if data.get("schema") != SCHEMA:
+        raise ModelError(f"{path}: schema is {data.get('schema')!r}; possible: {SCHEMA}")
+    try:
+        given = _CoupledFile.model_validate(data)
+    except pydantic.ValidationError as error:
+        raise ModelError(f"{path}: {_first(error, data, _CoupledFile)}") from None
+    return with_coupled_data(chain, given.model_dump(), str(path))
 
 
 def _joint(given: _Joint, place: str) -> Joint:
@@ -306,7 +374,7 @@ REFUSALS = {
 }
 
 
-def _first(error: pydantic.ValidationError, data: Any) -> str:
+def _first(error: pydantic.ValidationError, data: Any, whole: type[BaseModel] = _ChainFile) -> str:
     """One line of the first thing that is wrong: place, what was given, what is possible."""
     first = error.errors()[0]
     where = ""
@@ -319,16 +387,17 @@ def _first(error: pydantic.ValidationError, data: Any) -> str:
         if isinstance(value, dict) and "name" in value and isinstance(key, int):
             where += f" ('{value['name']}')"
     if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {possible(str(first['loc'][-1]), _known_keys(first['loc']))}"
+        return f"{where}: unknown key; {possible(str(first['loc'][-1]), _known_keys(first['loc'], whole))}"
     if first["type"] == "missing":
         return f"{where}: is required and missing"
     return f"{where}: {REFUSALS.get(first['type'], first['msg'].lower())}, found {first['input']!r}"
 
 
-def _known_keys(place: tuple[int | str, ...]) -> list[str]:
+def _known_keys(place: tuple[int | str, ...], whole: type[BaseModel]) -> list[str]:
     """Return the keys that the mapping around ``place`` may have."""
     sections: dict[str, type[BaseModel]] = {"joints": _Joint, "keypoints": _Site, "frame": _Frame}
-    section = sections[str(place[0])] if len(place) > 1 else _ChainFile
+    sections |= {"cones": _Cone, "couplings": _Coupling}
+    section = sections[str(place[0])] if len(place) > 1 else whole
     fields = _Dof.model_fields if "dofs" in place else section.model_fields
     return [field.alias or name for name, field in fields.items()]
 
@@ -359,6 +428,7 @@ def chain_to_yaml(chain: Chain) -> str:
     ]
     if chain.layouts:
         data["layouts"] = {layout: dict(mapping) for layout, mapping in chain.layouts.items()}
+    data |= coupled_data(chain, _numbers)
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
     yaml.width = 160

@@ -21,7 +21,7 @@ from rich.table import Table
 import kinepose_ocp as kp
 from kinepose_ocp import cases, evaluate, evaluation_report, plotting
 from kinepose_ocp.chain import Dof
-from kinepose_ocp.chain_file import shipped_chains
+from kinepose_ocp.chain_file import shipped_chains, shipped_couplings
 from kinepose_ocp.dataset import AT_LOWER, AT_UPPER
 from kinepose_ocp.errors import KineposeError, SolveError
 from kinepose_ocp.handedness import seems_mirrored
@@ -101,6 +101,10 @@ def solve(
     lengths: Annotated[
         Lengths, typer.Option(help="Segment lengths from the data, or the chain's own")
     ] = Lengths.estimate,
+    couplings: Annotated[
+        str | None,
+        typer.Option(help="Coupled ranges of motion to add to the chain: name of shipped ones, or a file"),
+    ] = None,
     sensitivities: Annotated[
         bool,
         typer.Option(
@@ -111,7 +115,7 @@ def solve(
     """Solve a motion: keypoints in, joint angles and orientations out."""
     strength = _smoothness(smoothness)
     _check_output(output, (".nc",), keypoints)
-    chain = kp.load_chain(model)
+    chain = _chain(model, couplings)
     points = kp.read_keypoints(keypoints, layout=layout, chain=chain, rate=rate)
     check_size(points, chain, str(keypoints))
     method = f"frame:{solver}" if mode is Mode.frame else str(solver)
@@ -218,13 +222,18 @@ def list_models() -> None:
     for name in shipped_chains():
         chain = kp.load_chain(name)
         print(f"{name}: {len(chain.joints)} joints, {len(chain.free_dofs)} free DOFs. {chain.description}")
-    print(f"layouts: {', '.join(shipped_layouts())}")
+    print(f"layouts: {', '.join(shipped_layouts())}\ncouplings: {', '.join(shipped_couplings())}")
 
 
 @models.command("show")
-def show_model(model: Annotated[str, typer.Argument(help="Name of a shipped chain, or a file")]) -> None:
-    """Show the joints of a chain: lengths, DOFs, ranges of motion."""
-    chain = kp.load_chain(model)
+def show_model(
+    model: Annotated[str, typer.Argument(help="Name of a shipped chain, or a file")],
+    couplings: Annotated[
+        str | None, typer.Option(help="Coupled ranges of motion to add: name of shipped ones, or a file")
+    ] = None,
+) -> None:
+    """Show the joints of a chain: lengths, DOFs, ranges of motion, single and coupled."""
+    chain = _chain(model, couplings)
     table = Table(title=f"{chain.name}: {chain.description}", title_justify="left")
     for column in ("joint", "parent", "length [mm]", "DOF", "ROM [degree, or m]"):
         table.add_column(column)
@@ -234,7 +243,27 @@ def show_model(model: Annotated[str, typer.Argument(help="Name of a shipped chai
         for i, (name, rom) in enumerate(rows):
             table.add_row(*((joint.name, joint.parent or "-", length) if i == 0 else ("", "", "")), name, rom)
     Console(width=100).print(table)
+    if chain.coupled:
+        Console(width=100).print(_coupled_table(chain))
     print(f"keypoints: {', '.join(chain.keypoints)}\nsource: {chain.source}")
+
+
+def _coupled_table(chain: kp.Chain) -> Table:
+    """Coupled ranges of motion [degree]."""
+    table = Table(title="coupled ranges of motion", title_justify="left")
+    for column in ("name", "what", "limits [degree]", "source"):
+        table.add_column(column)
+    for one in chain.coupled:
+        for i, (what, first, second) in enumerate(one.described):
+            limits = f"{np.degrees(first):.4g} .. {np.degrees(second):.4g}"
+            table.add_row(*((one.name, what, limits, one.source) if i == 0 else ("", what, limits, "")))
+    return table
+
+
+def _chain(model: str, couplings: str | None) -> kp.Chain:
+    """Load a chain, with coupled ranges of motion when asked for."""
+    chain = kp.load_chain(model)
+    return chain if couplings is None else kp.load_couplings(couplings, chain)
 
 
 def _range(dof: Dof) -> str:
@@ -244,11 +273,17 @@ def _range(dof: Dof) -> str:
 
 
 @models.command("check")
-def check_model(model: Annotated[str, typer.Argument(help="A file, or name of a shipped chain")]) -> None:
+def check_model(
+    model: Annotated[str, typer.Argument(help="A file, or name of a shipped chain")],
+    couplings: Annotated[
+        str | None, typer.Option(help="Coupled ranges of motion to check with it: a file, or a shipped name")
+    ] = None,
+) -> None:
     """Check a chain file; says where it is wrong."""
-    chain = kp.load_chain(model)
+    chain = _chain(model, couplings)
     found = f"{len(chain.joints)} joints, {len(chain.free_dofs)} free DOFs, {len(chain.links)} links"
-    print(f"{model}: in order: {found}")
+    coupled = f", {len(chain.coupled)} coupled ranges" if chain.coupled else ""
+    print(f"{model}: in order: {found}{coupled}")
 
 
 def _check_output(path: Path, endings: tuple[str, ...], source: Path | None = None) -> None:
@@ -315,6 +350,9 @@ def _summarise(motion: xr.Dataset, output: Path) -> None:
     if "keypoint_noise" in motion:
         table.add_row("noise of the points", f"{float(motion.keypoint_noise):.1f} mm")
     table.add_row("ROM limits reached", f"{int(reached.sum())} of {motion.sizes['dof']} DOFs")
+    if "coupling_state" in motion:
+        held = motion.coupling_state.any("time")
+        table.add_row("coupled limits reached", f"{int(held.sum())} of {motion.sizes['coupling']}")
     table.add_row("iterations", f"{int(motion.solver_iterations)}")
     table.add_row("time", f"{seconds:.2f} s, {1000 * seconds / frames:.1f} ms a frame")
     table.add_row("written", str(output))

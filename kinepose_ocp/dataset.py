@@ -26,6 +26,17 @@ SPACE = ("x", "y", "z")
 
 
 @dataclass(frozen=True)
+class CoupledRecord:
+    """What coupled limits of a chain hold in a solution, and between which numbers."""
+
+    names: tuple[str, ...]
+    value: np.ndarray  # (T, m) rad
+    multiplier: np.ndarray  # (T, m) 1/rad, as CasADi defines it
+    lower: np.ndarray  # (m,) rad
+    upper: np.ndarray  # (m,) rad
+
+
+@dataclass(frozen=True)
 class SolveRecord:
     """A solution with what it cost; ``dofs`` names its coordinates."""
 
@@ -35,6 +46,7 @@ class SolveRecord:
     solve_seconds: float
     costs: Mapping[str, float]
     solver: str
+    coupled: CoupledRecord | None = None
 
 
 def pose_dataset(
@@ -145,6 +157,8 @@ def motion_dataset(chain: Chain, keypoints: xr.Dataset, record: SolveRecord) -> 
     )
     ds = ds.assign_coords(link=links)
     _add_bounds(ds, chain, record)
+    if record.coupled is not None:
+        ds = _with_coupled(ds, record.coupled)
     ds["cost"] = _variable(("term",), np.array(list(record.costs.values())), "1", "cost of the term")
     ds = ds.assign_coords(term=list(record.costs))
     ds["solver_iterations"] = ((), np.int32(solution.iterations), {"long_name": "iterations of the solver"})
@@ -190,6 +204,30 @@ def _add_bounds(ds: xr.Dataset, chain: Chain, record: SolveRecord) -> None:
     meanings = {"flag_values": np.arange(4, dtype=np.int8), "flag_meanings": "free at_lower at_upper locked"}
     ds["bound_state"] = _variable(("time", "dof"), state, "1", "contact with the range of motion", **meanings)
     ds["bound_multiplier"] = _variable(("time", "dof"), price, "degree-1", "d(cost)/d(bound)")
+
+
+def _with_coupled(ds: xr.Dataset, coupled: CoupledRecord) -> xr.Dataset:
+    """Add what coupled ranges hold, where they are reached, and what each limit costs.
+
+    The limit of a swing is the larger semi-angle; its multiplier is that of an ellipse growing in proportion.
+    """
+    at_lower, at_upper = coupled.value - coupled.lower < CONTACT, coupled.upper - coupled.value < CONTACT
+    state = np.where(at_lower & at_upper, LOCKED, np.where(at_lower, AT_LOWER, AT_UPPER * at_upper))
+    price = np.where(at_lower | at_upper, -np.radians(coupled.multiplier), 0.0)
+    dims = ("time", "coupling")
+    flags = {"flag_values": np.arange(4, dtype=np.int8), "flag_meanings": "free at_lower at_upper held"}
+    for side in ("lower", "upper"):
+        values = np.degrees(getattr(coupled, side))
+        ds[f"coupling_{side}"] = _variable(
+            ("coupling",), values, "degree", f"{side} limit of the coupled range"
+        )
+    value = np.degrees(coupled.value)
+    ds["coupling_value"] = _variable(dims, value, "degree", "what the coupled range limits")
+    ds["coupling_state"] = _variable(
+        dims, state.astype(np.int8), "1", "contact with the coupled range", **flags
+    )
+    ds["coupling_multiplier"] = _variable(dims, price, "degree-1", "d(cost)/d(limit of the coupled range)")
+    return ds.assign_coords(coupling=list(coupled.names))
 
 
 def _variable(dims: tuple[str, ...], values: np.ndarray, units: str, name: str, **more: object) -> tuple:

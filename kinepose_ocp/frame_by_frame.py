@@ -13,7 +13,7 @@ from kinepose_ocp.chain import Chain
 from kinepose_ocp.dataset import SolveRecord, motion_dataset
 from kinepose_ocp.errors import KineposeError, SolveError
 from kinepose_ocp.guess import ROUTES, guess
-from kinepose_ocp.problem import build_problem, default_terms
+from kinepose_ocp.problem import build_problem, coupled_record, default_terms
 from kinepose_ocp.solvers import SOLVERS, Progress, Solution
 from kinepose_ocp.terms import Term
 
@@ -53,6 +53,9 @@ def solve_frames(
         iterations=sum(frame.iterations for frame in frames),
         converged=all(frame.converged for frame in frames),
         status=next((frame.status for frame in frames if not frame.converged), "converged"),
+        coupling=None
+        if whole.coupled is None
+        else np.concatenate([frame.coupling for frame in frames if frame.coupling is not None]),
     )
     record = SolveRecord(
         solution=solution,
@@ -61,6 +64,7 @@ def solve_frames(
         solve_seconds=clock.perf_counter() - guessed,
         costs=whole.costs(solution.q),
         solver=f"{solver}, frame by frame",
+        coupled=coupled_record(whole, solution),
     )
     motion = motion_dataset(whole.chain, problem.keypoints, record)
     if not solution.converged:

@@ -16,6 +16,13 @@ import casadi as ca
 import numpy as np
 
 from kinepose_ocp.chain import Chain
+from kinepose_ocp.coupling_kernels import (
+    CouplingKernel,
+    coupled_values,
+    coupling_kernel,
+    movable,
+    shape_numbers,
+)
 from kinepose_ocp.errors import KineposeError, ModelError
 from kinepose_ocp.kinematics import Geometry, KeypointDerivatives, forward_kinematics, geometry_values
 from kinepose_ocp.lifting import Lift
@@ -85,7 +92,10 @@ class KernelSet:
             for term, fields in zip(terms, self._fields, strict=True)
         ]
         flat = [symbol for symbols in self._symbols for symbol in symbols.values()]
-        self._shared = ca.vertcat(self._geometry.symbol, *flat)
+        self._limited = movable(chain)
+        shape, limits = len(shape_numbers(chain)), 2 * len(self._limited)
+        self._coupling = ca.SX.sym("coupling", shape + limits)
+        self._shared = ca.vertcat(self._geometry.symbol, *flat, self._coupling)
         symbolic = [_with_symbols(term, s) for term, s in zip(terms, self._symbols, strict=True)]
         self.kernels = tuple(
             self._kernel(span, [i for i, term in enumerate(terms) if term.span == span], symbolic)
@@ -96,10 +106,13 @@ class KernelSet:
         for lag in range(max(kernel.span for kernel in self.kernels)):
             blocks = [block for kernel in self.kernels for block in kernel.blocks if block.lag == lag]
             self.patterns.append(sum((block.pattern for block in blocks), ca.Sparsity(self.size, self.size)))
+        self.couplings = self._couplings() if self._limited else None
+        if self.couplings is not None:
+            self.patterns[0] += self.couplings.pattern
 
     @property
     def shared_size(self) -> int:
-        """Number of shared parameters: geometry [m], then the terms' numbers."""
+        """Number of shared parameters: geometry [m], the terms' numbers, then those of coupled ranges."""
         return int(self._shared.numel())
 
     def shared_values(self, chain: Chain, terms: Sequence[Term]) -> np.ndarray:
@@ -118,7 +131,25 @@ class KernelSet:
                     f"build it again"
                 )
             values += list(now.values())
-        return np.concatenate(values)
+        return np.concatenate([*values, *self._coupling_numbers(chain)])
+
+    def _coupling_numbers(self, chain: Chain) -> list[np.ndarray]:
+        """Numbers of the coupled ranges of a chain: their shape, lower limits, upper limits."""
+        if [one.structure for one in chain.coupled] != [one.structure for one in self.chain.coupled]:
+            raise ModelError(
+                f"chain '{chain.name}' has other coupled ranges than the problem was built with; "
+                f"build it again"
+            )
+        limits = {limit.name: limit for one in chain.coupled for limit in one.limits}
+        lower, upper = ([getattr(limits[n], side) for n in self._limited] for side in ("lower", "upper"))
+        return [shape_numbers(chain), np.array(lower), np.array(upper)]
+
+    def _couplings(self) -> CouplingKernel:
+        """Make the functions of the coupled limits."""
+        q = ca.SX.sym("q", self.size)
+        frame = self.frame(q, ca.SX.zeros(self.data_size), ca.SX(0))
+        values = coupled_values(self.chain, frame.coordinate, frame.pose.local, self._coupling)
+        return coupling_kernel(q, {name: values[name] for name in self._limited}, self._shared)
 
     def mapped(self, function: ca.Function, count: int, same: list[int]) -> Numeric:
         """One of this set's functions for ``count`` columns, made once; ``same``: arguments in common."""

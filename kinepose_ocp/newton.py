@@ -8,13 +8,14 @@ solution, exact curvature near it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import LinAlgError, solveh_banded
 from scipy.linalg.blas import dsbmv
 from threadpoolctl import ThreadpoolController
 
+from kinepose_ocp.augmented import AugmentedCost, Coupled, Objective, PlainCost
 from kinepose_ocp.transcription import Transcription
 
 _BLAS = ThreadpoolController()  # small banded systems: one thread is faster, by far on a busy machine
@@ -23,6 +24,9 @@ ACTIVE_SET_ROUNDS = 3
 ATTEMPTS = 12  # dampings tried in one iteration
 NEAR = 0.1  # relative gain of an iteration below which the exact Hessian is used
 SLIGHT = 1e-9  # damping, relative to the diagonal, that first follows none
+STIFFNESS = 5.0  # penalty of coupled ranges, relative to the curvature of the cost; 100 doubles iterations
+STIFFEST = 1e6  # growth of the penalty at which a coupled range is given up
+FEASIBLE = 1e-8  # rad; a coupled range is kept
 ROUNDING = 1e-13  # relative rounding error of a cost
 
 
@@ -31,10 +35,11 @@ class NewtonResult:
     """Last iterate and how it was reached."""
 
     x: np.ndarray  # (T, n) rad or m
-    gradient: np.ndarray  # (T, n) of the cost
+    gradient: np.ndarray  # (T, n) of the cost, and of what coupled ranges add to it
     cost: float
     iterations: int
     converged: bool
+    coupling: np.ndarray | None = None  # (T, m) 1/rad; multipliers of coupled ranges
 
 
 @dataclass(frozen=True)
@@ -113,22 +118,56 @@ def minimise(
     limits: Limits,
     on_iteration: Callable[[int, float], None] | None = None,
 ) -> NewtonResult:
-    """Minimise the motion's cost from ``start`` (T, n) [rad or m] inside bounds."""
+    """Minimise the motion's cost from ``start`` (T, n) [rad or m] inside bounds and coupled ranges."""
+    plain = PlainCost(transcription, parameters)
+    if transcription.kernels.couplings is None:
+        return _descend(plain, transcription, start, limits, on_iteration)
+    coupled = Coupled(transcription.kernels, parameters)
+    penalty = STIFFNESS * _typical(plain.blocks(start, False)[0], transcription)
+    stiffest = STIFFEST * penalty
+    pull, x, used, worst = np.zeros((len(start), coupled.kernel.size)), start, 0, np.inf
+    while True:
+        objective = AugmentedCost(plain, coupled, pull, penalty)
+        left = replace(limits, iterations=limits.iterations - used)
+        result = _descend(objective, transcription, x, left, on_iteration)
+        x, used, before = result.x, used + result.iterations, pull
+        pull = np.sum(objective.pulls(coupled.value(x)), axis=0)
+        short = (
+            np.abs(pull - before).max() / penalty
+        )  # rad outside a limit, or inside of one that still pulls
+        if short <= FEASIBLE or used >= limits.iterations or limits.stall or penalty > stiffest:
+            break
+        penalty *= 1 if short < worst / 4 else 10
+        worst = short
+    return replace(result, iterations=used, converged=result.converged and short <= FEASIBLE, coupling=pull)
+
+
+def _typical(diagonal: np.ndarray, transcription: Transcription) -> float:
+    """Curvature [1/rad2] of the cost along coordinates that coupled ranges limit."""
+    couplings, pattern = transcription.kernels.couplings, transcription.patterns[0]
+    assert couplings is not None
+    rows, columns = (np.array(part, dtype=int) for part in pattern.get_triplet())
+    limited = np.unique(couplings.slope_pattern.get_triplet()[1])
+    own = diagonal[(rows == columns) & np.isin(rows, limited)]
+    return float(np.median(own.max(axis=0))) + 1e-9
+
+
+def _descend(
+    objective: Objective,
+    transcription: Transcription,
+    start: np.ndarray,
+    limits: Limits,
+    on_iteration: Callable[[int, float], None] | None,
+) -> NewtonResult:
+    """Newton's method inside bounds."""
     lower, upper = (np.broadcast_to(bound, start.shape) for bound in (limits.lower, limits.upper))
     banded = BandedHessian(transcription)
-
-    def cost(x: np.ndarray) -> float:
-        return float(transcription.values.costs(x, parameters).sum())
-
-    def gradient(x: np.ndarray) -> np.ndarray:
-        return transcription.values.gradient(x, parameters)
-
     x = np.clip(start, lower, upper)
-    now, slope = cost(x), gradient(x)
+    now, slope = objective.cost(x), objective.gradient(x)
     damping, exact, converged, iteration = 1e-4, False, False, 0
     while not (converged := is_optimal(x, slope, now, limits)) and iteration < limits.iterations:
         iteration += 1
-        curvature, accepted, first = transcription.values.blocks(x, parameters, exact), False, damping
+        curvature, accepted, first = objective.blocks(x, exact), False, damping
         for _ in range(ATTEMPTS):
             try:
                 step = banded.step(curvature, slope, damping, (lower - x, upper - x))
@@ -136,7 +175,7 @@ def minimise(
                 damping = max(10 * damping, SLIGHT)
                 continue
             moved = np.clip(x + np.clip(step, -LONGEST_STEP, LONGEST_STEP), lower, upper)
-            then = cost(moved)
+            then = objective.cost(moved)
             if then <= now * (1 + ROUNDING):
                 accepted = True
                 break
@@ -149,7 +188,7 @@ def minimise(
         if damping == first:
             damping = max(damping / 8, 1e-3 * SLIGHT)
         gain, x, now = now - then, moved, then
-        slope = gradient(x)
+        slope = objective.gradient(x)
         exact = gain < NEAR * now
         if on_iteration:
             on_iteration(iteration, now)

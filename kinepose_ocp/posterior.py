@@ -1,7 +1,8 @@
 """How sure a solved motion is: the posterior covariance of its coordinates and orientations.
 
 Laplace approximation: the inverse of the Gauss-Newton Hessian at the solution, with the noise and the prior
-that were chosen taken as known. Coordinates that a bound holds do not vary.
+that were chosen taken as known. Coordinates that a bound holds do not vary, nor does a pose across a coupled
+limit that holds it (curvature of the limit is left out, as that of residuals is).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import xarray as xr
 
 from kinepose_ocp.case import Case
 from kinepose_ocp.chain import Chain
+from kinepose_ocp.contact import contact
 from kinepose_ocp.kinematics import Kinematics
-from kinepose_ocp.newton import BandedHessian, held
+from kinepose_ocp.newton import BandedHessian
 from kinepose_ocp.observability import observability
 from kinepose_ocp.selected_inverse import SelectedInverse, selected_inverse
 
@@ -69,12 +71,11 @@ def _of_orientations(case: Case, q: np.ndarray, covariance: np.ndarray) -> np.nd
 
 def posterior(case: Case, q: np.ndarray) -> tuple[SelectedInverse, np.ndarray]:
     """Covariance of the coordinates around a solution, and which of them (T, n) are free of their bounds."""
-    slope = case.transcription.values.gradient(q, case.parameters)
-    at_lower, at_upper = held(q, slope, *case.bounds)
-    free = ~(at_lower | at_upper)
+    touched = contact(case, q)
+    free = ~(touched.at_lower | touched.at_upper)
     banded = BandedHessian(case.transcription)
     blocks = case.transcription.values.blocks(q, case.parameters, exact=False)
-    return selected_inverse(banded, blocks, free), free
+    return selected_inverse(banded, touched.stiffened(case, q, blocks), free), free
 
 
 def coordinates(chain: Chain, motion: xr.Dataset) -> np.ndarray:

@@ -20,13 +20,13 @@ import xarray as xr
 from kinepose_ocp.anatomy import hidden_dofs
 from kinepose_ocp.case import Case
 from kinepose_ocp.chain import Chain, Vector
-from kinepose_ocp.dataset import SolveRecord, motion_dataset
+from kinepose_ocp.dataset import CoupledRecord, SolveRecord, motion_dataset
 from kinepose_ocp.errors import DataError, KineposeError, ModelError, SolveError, possible
 from kinepose_ocp.kernels import KernelSet
 from kinepose_ocp.keypoints import check_keypoints, for_chain
 from kinepose_ocp.posterior import coordinates
 from kinepose_ocp.sensitivity import sensitivities
-from kinepose_ocp.solvers import SOLVERS, Progress
+from kinepose_ocp.solvers import SOLVERS, Progress, Solution
 from kinepose_ocp.terms import (
     AngularAcceleration,
     AngularVelocity,
@@ -155,6 +155,15 @@ def check_free(chain: Chain) -> None:
         raise ModelError(f"chain '{chain.name}' has no free DOF: all are locked; unlock at least one")
 
 
+def coupled_record(case: Case, solution: Solution) -> CoupledRecord | None:
+    """What coupled ranges hold in a solution; nothing for a chain without."""
+    coupled = case.coupled
+    if coupled is None or solution.coupling is None:
+        return None
+    value = coupled.shown(solution.q)
+    return CoupledRecord(coupled.kernel.names, value, solution.coupling, coupled.lower, coupled.upper)
+
+
 @dataclass(frozen=True)
 class Problem:
     """A built program with the numbers it was built from."""
@@ -249,6 +258,7 @@ class Problem:
             solve_seconds=clock.perf_counter() - guessed,
             costs=case.costs(solution.q),
             solver=solver,
+            coupled=coupled_record(case, solution),
         )
         motion = motion_dataset(case.chain, case.keypoints, record)
         motion.attrs["held_dofs"] = ", ".join(self.held)

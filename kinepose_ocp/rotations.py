@@ -10,6 +10,8 @@ import casadi as ca
 from kinepose_ocp.chain import Quaternion, Vector
 
 ROUNDING = 1e-6  # rad; angles are rounded off below this, so that they have derivatives at zero
+NOTHING = 1e-20  # keeps a number from being zero
+SERIES = 1e-4  # squared sine of half an angle below which a power series is exact to rounding
 
 
 def cross_matrix(vector: Vector | ca.SX) -> ca.SX:
@@ -70,3 +72,44 @@ def rotation_vector_between(first: ca.SX, second: ca.SX) -> ca.SX:
     cross = ca.cross(first, second)
     sine = ca.sqrt(ca.sumsqr(cross) + ROUNDING**2)
     return ca.atan2(sine, ca.dot(first, second)) / sine * cross
+
+
+def shortest_rotation(start: Vector, end: Vector) -> ca.DM:
+    """Unit quaternion of the shortest rotation of one constant unit direction to another, not opposite."""
+    first, second = ca.DM(start), ca.DM(end)
+    quaternion = ca.vertcat(1 + ca.dot(first, second), ca.cross(first, second))
+    return quaternion / ca.norm_2(quaternion)
+
+
+def conjugate(quaternion: ca.SX) -> ca.SX:
+    """Quaternion of the inverse rotation."""
+    return ca.vertcat(quaternion[0], -quaternion[1:])
+
+
+def swing_twist(quaternion: ca.SX, axis: Vector, first: Vector) -> tuple[ca.SX, ca.SX]:
+    """Split a rotation into a twist about ``axis``, followed by a swing about a perpendicular axis.
+
+    With q = (w, v), t = v . axis and n = sqrt(w^2 + t^2), the cosine of half the swing: twist =
+    atan2(2 w t, w^2 - t^2), swing quaternion (n, (w u + t axis x u) / n) with u = v - t axis. Both are the
+    same for q and -q. The swing's rotation vector is its vector part z times 2 asin(|z|) / |z|, a power
+    series near zero: value and all derivatives are finite everywhere but at a swing of 180 degrees, where the
+    twist has no meaning (n = 0).
+
+    Returns
+    -------
+    Swing (2,) [rad]: components of its rotation vector about ``first`` and ``axis x first``; twist [rad].
+    """
+    along = ca.DM(axis)
+    second = ca.cross(along, ca.DM(first))
+    w, v = quaternion[0], quaternion[1:]
+    t = ca.dot(v, along)
+    n = ca.sqrt(w**2 + t**2 + NOTHING)
+    u = v - t * along
+    turned = (w * u + t * ca.cross(along, u)) / n
+    swing = ca.vertcat(ca.dot(turned, ca.DM(first)), ca.dot(turned, second))
+    square = ca.sumsqr(swing)
+    small = square < SERIES
+    sine = ca.sqrt(ca.if_else(small, 1.0, square))  # the branch not taken must be finite as well
+    series = 1 + square / 6 + 3 * square**2 / 40 + 5 * square**3 / 112 + 35 * square**4 / 1152
+    factor = 2 * ca.if_else(small, series, ca.atan2(sine, n) / sine)
+    return factor * swing, ca.atan2(2 * w * t, w**2 - t**2 + NOTHING)

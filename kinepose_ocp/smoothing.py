@@ -22,6 +22,7 @@ import numpy as np
 from kinepose_ocp import newton
 from kinepose_ocp.case import Case
 from kinepose_ocp.chain import Chain
+from kinepose_ocp.contact import contact
 from kinepose_ocp.measurement_errors import (
     MeasurementErrors,
     autocovariance,
@@ -162,5 +163,6 @@ def _learn(case: Case, q: np.ndarray, before: Smoothness, statistics: PoseStatis
     """White noise and prior that a fit and its covariance speak for."""
     covariance, free = posterior(case, q)
     evidence = Evidence(q, free, covariance, statistics)
-    noise = white_noise(case, q, free.sum() - evidence.determined(before.prior))
+    held = 0 if case.coupled is None else contact(case, q).coupled.sum()
+    noise = white_noise(case, q, free.sum() - held - evidence.determined(before.prior))
     return Smoothness(MeasurementErrors(noise), evidence.learn(before.prior))

@@ -26,9 +26,12 @@ WARM_OPTIONS = {  # for a start with multipliers, at or near the solution
     "warm_start_mult_bound_push": 1e-10,
     "max_iter": 200,
 }
+SLACK_OPTIONS = {"warm_start_slack_bound_push": 1e-10, "warm_start_slack_bound_frac": 1e-10}  # coupled ranges
 UNIMPROVED = "converged: optimal for Newton's method, and the solver could not improve it"
 SHORT = 1e-6  # rad or m; interior-point methods stop this short of a limit that they push against
 APPROACH = 60  # Newton iterations before the solver takes over
+KEPT = 1e-6  # rad; a coupled range may be exceeded so far
+COUPLED_APPROACH = 200  # the same with coupled ranges, whose slacks cost a solver more iterations
 SQP_OPTIONS = {"max_iter": 200, "tol_du": 1e-5, "tol_pr": 1e-8, "min_step_size": 1e-12}
 WORDS = {
     "Solve_Succeeded": "converged",
@@ -45,7 +48,8 @@ WORDS = {
 class Solution:
     """Coordinates of a motion and how they were reached.
 
-    ``multiplier`` is the multiplier of the bounds as CasADi defines it: d(cost)/d(bound) = -multiplier.
+    ``multiplier`` is the multiplier of the bounds as CasADi defines it: d(cost)/d(bound) = -multiplier;
+    ``coupling`` that of coupled limits, where the chain has them.
     """
 
     q: np.ndarray  # (T, n) rad or m
@@ -53,6 +57,15 @@ class Solution:
     iterations: int
     converged: bool
     status: str
+    coupling: np.ndarray | None = None  # (T, m) 1/rad
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """Where a solver starts from: multipliers (T, n) of bounds and (T, m) of coupled limits."""
+
+    bounds: np.ndarray
+    coupling: np.ndarray | None
 
 
 class CasadiSolver:
@@ -62,6 +75,8 @@ class CasadiSolver:
         self.transcription = transcription
         self._progress = _Iterations(transcription)
         nlp = {"x": transcription.x, "p": transcription.p, "f": ca.sum1(transcription.costs)}
+        if transcription.kernels.couplings is not None:
+            nlp["g"] = transcription.coupled
         self._solver = ca.nlpsol(plugin, plugin, nlp, options | {"iteration_callback": self._progress})
 
     def solve(
@@ -70,7 +85,7 @@ class CasadiSolver:
         start: np.ndarray,
         bounds: tuple[np.ndarray, np.ndarray],
         on_iteration: Progress | None = None,
-        multiplier: np.ndarray | None = None,
+        multipliers: Multipliers | None = None,
     ) -> Solution:
         """Solve from ``start`` (T, n) and multipliers inside bounds (n,) [rad or m]."""
         self._progress.listen(on_iteration)
@@ -80,7 +95,8 @@ class CasadiSolver:
             p=parameters,
             lbx=lower.ravel(),
             ubx=upper.ravel(),
-            lam_x0=0 if multiplier is None else multiplier.ravel(),
+            lam_x0=0 if multipliers is None else multipliers.bounds.ravel(),
+            **self._coupled(parameters, len(start), multipliers),
         )
         stats = self._solver.stats()
         q, multiplier = (np.array(result[name]).reshape(start.shape) for name in ("x", "lam_x"))
@@ -90,9 +106,36 @@ class CasadiSolver:
             q=np.clip(q, lower, upper),
             multiplier=multiplier,
             iterations=int(stats["iter_count"]),
-            converged=bool(stats["success"]),
+            converged=bool(stats["success"]) and self._keeps(parameters, result),
             status=WORDS.get(stats["return_status"], stats["return_status"].replace("_", " ").lower()),
+            coupling=self._pulls(result, len(start)),
         )
+
+    def _coupled(
+        self, parameters: np.ndarray, frames: int, multipliers: Multipliers | None
+    ) -> dict[str, np.ndarray]:
+        """Coupled limits of all frames, and multipliers to start from."""
+        kernels = self.transcription.kernels
+        if kernels.couplings is None:
+            return {}
+        lower, upper = kernels.couplings.limits(parameters)
+        given = {"lbg": np.tile(lower, frames), "ubg": np.tile(upper, frames)}
+        if multipliers is not None and multipliers.coupling is not None:
+            given["lam_g0"] = multipliers.coupling.ravel()
+        return given
+
+    def _keeps(self, parameters: np.ndarray, result: dict[str, ca.DM]) -> bool:
+        """Whether coupled ranges are kept: a solver may call a looser solution acceptable."""
+        couplings = self.transcription.kernels.couplings
+        if couplings is None:
+            return True
+        value = np.array(result["g"]).reshape(-1, couplings.size)
+        lower, upper = couplings.limits(parameters)
+        return bool(np.maximum(lower - value, value - upper).max() <= KEPT)
+
+    def _pulls(self, result: dict[str, ca.DM], frames: int) -> np.ndarray | None:
+        couplings = self.transcription.kernels.couplings
+        return None if couplings is None else np.array(result["lam_g"]).reshape(frames, couplings.size)
 
 
 class FinishingSolver:
@@ -115,12 +158,20 @@ class FinishingSolver:
         on_iteration: Progress | None = None,
     ) -> Solution:
         """Solve from ``start`` (T, n) inside bounds (n,) [rad or m]."""
-        limits = newton.Limits(*bounds, iterations=APPROACH)
+        coupled = self.transcription.kernels.couplings is not None
+        limits = newton.Limits(*bounds, iterations=COUPLED_APPROACH if coupled else APPROACH)
         near = newton.minimise(self.transcription, parameters, start, limits, on_iteration)
-        multiplier = _multiplier(near, limits)
-        solution = self._warm.solve(parameters, near.x, bounds, on_iteration, multiplier)
+        pulls = Multipliers(_multiplier(near, limits), near.coupling)
+        solution = self._warm.solve(parameters, near.x, bounds, on_iteration, pulls)
         if not solution.converged and near.converged:
-            solution = replace(solution, q=near.x, multiplier=multiplier, converged=True, status=UNIMPROVED)
+            solution = Solution(
+                near.x,
+                pulls.bounds,
+                solution.iterations,
+                converged=True,
+                status=UNIMPROVED,
+                coupling=pulls.coupling,
+            )
         elif not solution.converged:
             cold = CasadiSolver(self.transcription, self._plugin, self._cold)
             solution = cold.solve(parameters, near.x, bounds, on_iteration)
@@ -149,6 +200,7 @@ class NewtonSolver:
             iterations=result.iterations,
             converged=result.converged,
             status=_ending(result, limits),
+            coupling=result.coupling,
         )
 
 
@@ -163,7 +215,8 @@ def _ending(result: newton.NewtonResult, limits: newton.Limits) -> str:
 def ipopt(transcription: Transcription) -> FinishingSolver:
     """IPOPT with our derivatives (Waechter and Biegler, Math. Program. 106, 2006)."""
     options = ipopt_options(transcription)
-    cold, warm = options | {"ipopt": IPOPT_OPTIONS}, options | {"ipopt": IPOPT_OPTIONS | WARM_OPTIONS}
+    start = WARM_OPTIONS | (SLACK_OPTIONS if _count(transcription) else {})
+    cold, warm = options | {"ipopt": IPOPT_OPTIONS}, options | {"ipopt": IPOPT_OPTIONS | start}
     return FinishingSolver(transcription, "ipopt", cold, warm)
 
 
@@ -182,21 +235,33 @@ def _multiplier(result: newton.NewtonResult, limits: newton.Limits) -> np.ndarra
     return np.where(at_bound, -result.gradient, 0.0)
 
 
+def _count(transcription: Transcription) -> int:
+    """Number of coupled limits of the whole motion."""
+    couplings = transcription.kernels.couplings
+    return 0 if couplings is None else couplings.size * transcription.frames
+
+
 def ipopt_options(transcription: Transcription) -> dict[str, Any]:
     """Own gradient and exact banded Hessian; mu strategy and scaling are best left alone."""
     x, p, cost = transcription.x, transcription.p, ca.sum1(transcription.costs)
     gradient = ca.Function(
         "nlp_grad_f", [x, p], [cost, transcription.gradient], ["x", "p"], ["f", "grad_f_x"]
     )
-    lam_f, lam_g = ca.MX.sym("lam_f"), ca.MX.sym("lam_g", 0)
+    lam_f, lam_g = ca.MX.sym("lam_f"), ca.MX.sym("lam_g", _count(transcription))
+    curvature = lam_f * transcription.hessian()
+    options: dict[str, Any] = {}
+    if lam_g.numel():
+        curvature += transcription.coupled_hessian(lam_g)
+        values = [transcription.coupled, transcription.coupled_jacobian]
+        options["jac_g"] = ca.Function("nlp_jac_g", [x, p], values, ["x", "p"], ["g", "jac_g_x"])
     hessian = ca.Function(
         "nlp_hess_l",
         [x, p, lam_f, lam_g],
-        [lam_f * transcription.hessian()],
+        [curvature],
         ["x", "p", "lam_f", "lam_g"],
         ["triu_hess_gamma_x_x"],
     )
-    return {
+    return options | {
         "grad_f": gradient,
         "hess_lag": hessian,
         "calc_lam_p": False,
@@ -208,7 +273,10 @@ def ipopt_options(transcription: Transcription) -> dict[str, Any]:
 def sqp_options(transcription: Transcription) -> dict[str, Any]:
     """Gauss-Newton Hessian, so that every quadratic program is convex."""
     x, p, cost = transcription.x, transcription.p, ca.sum1(transcription.costs)
-    lam_f, lam_g = ca.MX.sym("lam_f"), ca.MX.sym("lam_g", 0)
+    lam_f, lam_g = ca.MX.sym("lam_f"), ca.MX.sym("lam_g", _count(transcription))
+    coupled = [ca.MX(0, 1), ca.MX(0, x.numel())]
+    if lam_g.numel():
+        coupled = [transcription.coupled, transcription.coupled_jacobian]
     hessian = ca.Function(
         "nlp_hess_l",
         [x, p, lam_f, lam_g],
@@ -219,7 +287,7 @@ def sqp_options(transcription: Transcription) -> dict[str, Any]:
     slope = ca.Function(
         "nlp_jac_fg",
         [x, p],
-        [cost, transcription.gradient, ca.MX(0, 1), ca.MX(0, x.numel())],
+        [cost, transcription.gradient, *coupled],
         ["x", "p"],
         ["f", "grad_f_x", "g", "jac_g_x"],
     )
@@ -251,8 +319,8 @@ class _Iterations(ca.Callback):
             "p": transcription.p.numel(),
             "lam_p": transcription.p.numel(),
             "f": 1,
-            "g": 0,
-            "lam_g": 0,
+            "g": _count(transcription),
+            "lam_g": _count(transcription),
         }
         self._count = 0
         self.construct("iterations")

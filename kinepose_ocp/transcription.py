@@ -123,6 +123,35 @@ class Transcription:
         values.append(ca.vec(order.map(rest)(stack)))
         return ca.MX(self.sparsity, ca.vertcat(*values))
 
+    # ---- coupled ranges of motion ------------------------------------------------------------
+    @cached_property
+    def coupled(self) -> ca.MX:
+        """Numbers that coupled limits hold [rad], frame by frame."""
+        return ca.vec(self._of_frames("value"))
+
+    @cached_property
+    def coupled_jacobian(self) -> ca.MX:
+        """Their derivatives with respect to ``x``."""
+        assert self.kernels.couplings is not None
+        pattern = ca.diagcat(*[self.kernels.couplings.slope_pattern] * self.frames)
+        return ca.MX(pattern, ca.vec(self._of_frames("slopes")))
+
+    def coupled_hessian(self, multiplier: ca.MX) -> ca.MX:
+        """Upper triangle of the second derivatives of multipliers (frame by frame) times numbers."""
+        assert self.kernels.couplings is not None
+        pull = ca.reshape(multiplier, self.kernels.couplings.size, self.frames)
+        pattern = ca.diagcat(*[self.kernels.couplings.pattern] * self.frames)
+        return ca.MX(pattern, ca.vec(self._of_frames("hessian", pull, ca.MX.zeros(*pull.shape))))
+
+    def _of_frames(self, name: str, *more: ca.MX) -> ca.MX:
+        """Output of one of the coupling kernel's functions, one column a frame."""
+        function, columns = getattr(self.kernels.couplings, name), 1 + len(more)
+        if self.frames > 1:
+            mapped = f"{function.name()}_all_{self.frames}"
+            function = function.map(mapped, "serial", self.frames, [columns], [])
+        shared = self.p[self.p.numel() - self.kernels.shared_size :]
+        return function(ca.reshape(self.x, self.kernels.size, self.frames), *more, shared)
+
     def _entries(self, depth: int) -> tuple[np.ndarray, np.ndarray]:
         """Row (relative to the frame's first) and column of the stacked non-zeros of a frame's columns."""
         rows, columns = [], []

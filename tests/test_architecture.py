@@ -16,6 +16,7 @@ SYMBOLIC = {
     "anatomy",
     "rotations",
     "kinematics",
+    "coupling_kernels",
     "terms",
     "lifting",
     "kernels",

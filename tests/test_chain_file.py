@@ -154,7 +154,7 @@ FLEXION = f"{KNEE}, dof 'flexion'"
 DOF_ENTRY = "joints[1] ('knee').dofs[0] ('flexion')"
 LINK = "links[0]: a link is [from, to] or [from, to, weight], found"
 AXES = "forward, left and up must be three different axes"
-KEYS = "schema, name, description, source, frame, joints, keypoints, links, layouts"
+KEYS = "schema, name, description, source, frame, joints, keypoints, links, layouts, cones, couplings"
 REFUSED = {
     "unknown key at the top": (
         "source: a book",

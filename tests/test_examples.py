@@ -55,6 +55,16 @@ def test_demo(folder, capsys):
     assert made == {"motion.nc", "angles.png", "key_frames.png", "motion.gif"}
 
 
+def test_coupled_ranges(folder, capsys):
+    result = study("coupled_ranges").main(folder / "coupled", frames=16, seeds=[3000])
+    assert "rotation tied to abduction" in capsys.readouterr().out
+    assert result.error.sizes == {"seed": 1, "way": 3, "side": 2, "time": 16}
+    assert {path.name for path in (folder / "coupled").iterdir()} == {
+        "coupled_ranges.nc",
+        "coupled_ranges.png",
+    }
+
+
 def test_straight_limb(folder, capsys):
     result = study("straight_limb").main(folder / "straight", frames=40, seeds=[2001])
     assert "whole motion" in capsys.readouterr().out

@@ -73,7 +73,7 @@ def shipped_files(folder):
 
 def test_what_is_to_be_shipped_is_here():
     models = shipped_files("models")
-    assert {"fullbody.yaml", "imvip22.yaml", "layouts/h36m17.yaml"} <= models
+    assert {"fullbody.yaml", "imvip22.yaml", "layouts/h36m17.yaml", "couplings/fullbody.yaml"} <= models
     assert any(name.startswith("examples/") for name in models)
 
 
