@@ -36,6 +36,20 @@ class SolveRecord:
     costs: Mapping[str, float]
     solver: str
 
+    def coordinates(self, chain: Chain) -> np.ndarray:
+        """(T, n) coordinates [rad or m] in the order of ``chain.free_dofs``."""
+        return self.solution.q[:, [self.dofs.index(name) for name in chain.free_dofs]]
+
+    @property
+    def failure(self) -> str:
+        """Why there is no solution; empty when there is one."""
+        if self.solution.converged:
+            return ""
+        return (
+            f"{self.solver} did not converge: {self.solution.status} after "
+            f"{self.solution.iterations} iterations"
+        )
+
 
 def pose_dataset(
     chain: Chain, time: np.ndarray, q: np.ndarray, shift: np.ndarray | None = None
@@ -51,12 +65,31 @@ def pose_dataset(
     shift
         (T, 3) [m] added to all positions: where a chain stands whose root does not translate.
     """
-    rate = np.zeros_like(q)
-    if len(time) > 1:
-        rate = np.gradient(q, time, axis=0, edge_order=2 if len(time) > 2 else 1)
+    rate = _rates(time, q)
     pose = Kinematics(chain)(q, rate)
     shift = np.zeros((len(time), 3)) if shift is None else shift
     position = pose.joint_position + shift[:, None]
+    ds = _angle_dataset(chain, time, q, rate).assign_coords(
+        joint=list(chain.joint_names),
+        space=list(SPACE),
+        quaternion=list(QUATERNION),
+        keypoint=list(chain.keypoints),
+    )
+    root = chain.joint_names.index(chain.root.name)
+    ds["root_position"] = _variable(("time", "space"), position[:, root], "m", "position of the root joint")
+    _add_pose(ds, pose, position, pose.keypoint_position + shift[:, None])
+    return ds
+
+
+def _rates(time: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """(T, n) rates [rad/s or m/s]: central differences."""
+    if len(time) < 2:
+        return np.zeros_like(q)
+    return np.gradient(q, time, axis=0, edge_order=2 if len(time) > 2 else 1)
+
+
+def _angle_dataset(chain: Chain, time: np.ndarray, q: np.ndarray, rate: np.ndarray) -> xr.Dataset:
+    """What needs no kinematics: coordinates (T, n) [rad or m], their rates, and the ROM."""
     column = {name: i for i, name in enumerate(chain.free_dofs)}
     turning = [name for name, dof in chain.dofs.items() if not dof.translates]
     ds = xr.Dataset(coords={"time": ("time", time, {"units": "s", "long_name": "elapsed time"})})
@@ -78,22 +111,11 @@ def pose_dataset(
             ("time", "translation"), of(q, moving, True), "m", "translational degree of freedom"
         )
         ds = ds.assign_coords(translation=moving)
-    ds = ds.assign_coords(
-        dof=turning,
-        joint=list(chain.joint_names),
-        space=list(SPACE),
-        quaternion=list(QUATERNION),
-        keypoint=list(chain.keypoints),
-    )
-    root = chain.joint_names.index(chain.root.name)
-    ds["root_position"] = _variable(("time", "space"), position[:, root], "m", "position of the root joint")
-    _add_pose(ds, pose, position, pose.keypoint_position + shift[:, None])
-    limits = [
-        np.array([chain.dofs[name].in_user_unit(getattr(chain.dofs[name], side)) for name in turning])
-        for side in ("lower", "upper")
-    ]
-    for name, limit in zip(("rom_lower", "rom_upper"), limits, strict=True):
-        ds[name] = _variable(("dof",), limit, "degree", f"{name[4:]} limit of the range of motion")
+    ds = ds.assign_coords(dof=turning)
+    for side in ("lower", "upper"):
+        limit = [chain.dofs[name].in_user_unit(getattr(chain.dofs[name], side)) for name in turning]
+        name = f"rom_{side}"
+        ds[name] = _variable(("dof",), np.array(limit), "degree", f"{side} limit of the range of motion")
     return ds
 
 
@@ -127,13 +149,12 @@ def motion_dataset(chain: Chain, keypoints: xr.Dataset, record: SolveRecord) -> 
     keypoints
         The measured points, under the chain's names.
     """
-    solution, time = record.solution, keypoints.time.values.astype(float)
+    time = keypoints.time.values.astype(float)
     observed = keypoints.reindex(keypoint=list(chain.keypoints))
     measured = observed.position.transpose("time", "keypoint", "space").values
     confidence = observed.confidence.fillna(0).transpose("time", "keypoint").values
     measured = np.where(confidence[..., None] > 0, measured, np.nan)
-    q = solution.q[:, [record.dofs.index(name) for name in chain.free_dofs]]
-    ds = pose_dataset(chain, time, q)
+    ds = pose_dataset(chain, time, record.coordinates(chain))
     if not chain.root_translates:
         shift = _placing(ds.keypoint_position.values, measured, confidence)
         for name in ("root_position", "joint_position", "keypoint_position"):
@@ -144,14 +165,33 @@ def motion_dataset(chain: Chain, keypoints: xr.Dataset, record: SolveRecord) -> 
         ("time", "link"), _link_error(chain, ds), "degree", "angle between model and measured link"
     )
     ds = ds.assign_coords(link=links)
+    ds = _with_solution(ds, chain, record)
+    return ds.assign_attrs(_attributes(chain, keypoints, record))
+
+
+def solution_dataset(chain: Chain, time: np.ndarray, record: SolveRecord) -> xr.Dataset:
+    """Return the part of a motion that needs no kinematics: angles, bounds, costs. What sweeps keep.
+
+    Parameters
+    ----------
+    time
+        (T,) elapsed seconds.
+    """
+    q, time = record.coordinates(chain), np.asarray(time, dtype=float)
+    return _with_solution(_angle_dataset(chain, time, q, _rates(time, q)), chain, record)
+
+
+def _with_solution(ds: xr.Dataset, chain: Chain, record: SolveRecord) -> xr.Dataset:
+    """Add contact with limits, costs, and what the solver took."""
+    iterations = np.int32(record.solution.iterations)
     _add_bounds(ds, chain, record)
     ds["cost"] = _variable(("term",), np.array(list(record.costs.values())), "1", "cost of the term")
     ds = ds.assign_coords(term=list(record.costs))
-    ds["solver_iterations"] = ((), np.int32(solution.iterations), {"long_name": "iterations of the solver"})
+    ds["solver_iterations"] = ((), iterations, {"long_name": "iterations of the solver"})
     ds["guess_seconds"] = ((), float(record.guess_seconds), {"units": "s", "long_name": "time of the guess"})
     ds["solve_seconds"] = ((), float(record.solve_seconds), {"units": "s", "long_name": "time of the solver"})
-    ds["converged"] = ((), np.int8(solution.converged), {"long_name": "1 when the solver converged"})
-    return ds.assign_attrs(_attributes(chain, keypoints, record))
+    ds["converged"] = ((), np.int8(record.solution.converged), {"long_name": "1 when the solver converged"})
+    return ds
 
 
 def _placing(model: np.ndarray, measured: np.ndarray, confidence: np.ndarray) -> np.ndarray:

@@ -72,8 +72,8 @@ def test_a_sweep_is_resumed(problem, cases, swept, tmp_path, monkeypatch):
     """The first two cases are there; only the third is solved, and nothing differs."""
     kp.sweep(problem, dict(list(cases.items())[:2]), dim="limit", folder=tmp_path)
     sweeps = import_module("kinepose_ocp.sweep")
-    done, solved = [], sweeps._solved
-    monkeypatch.setattr(sweeps, "_solved", lambda *task: done.append(task) or solved(*task))
+    done, solved = [], sweeps._case
+    monkeypatch.setattr(sweeps, "_case", lambda *task: done.append(task) or solved(*task))
     whole = kp.sweep(problem, cases, dim="limit", folder=tmp_path)
     assert len(done) == 1
     xr.testing.assert_identical(whole, swept)
