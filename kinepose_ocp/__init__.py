@@ -2,6 +2,7 @@
 
 from kinepose_ocp.chain import Chain
 from kinepose_ocp.chain_file import chain_from_yaml, chain_to_yaml, load_chain
+from kinepose_ocp.design_indices import analyse
 from kinepose_ocp.errors import DataError, KineposeError, ModelError, SolveError
 from kinepose_ocp.io import read_keypoints, read_motion, write
 from kinepose_ocp.keypoints import make_keypoints
@@ -30,6 +31,7 @@ __all__ = [
     "ModelError",
     "Problem",
     "SolveError",
+    "analyse",
     "build_problem",
     "chain_from_yaml",
     "chain_to_yaml",

@@ -192,7 +192,8 @@ def _solved(shared: _Shared, numbers: dict[str, Any], path: Path | None) -> xr.D
 def _case(problem: Problem, shared: _Shared, numbers: dict[str, Any], path: Path | None) -> xr.Dataset:
     """Solve one case; what is kept of it, or why there is nothing."""
     try:
-        found = _kept(problem, shared, numbers).assign_attrs(error="")
+        found = _kept(problem, shared, numbers)
+        found.attrs = {"error": ""}
     except KineposeError as error:
         found = xr.Dataset(attrs={"error": str(error)})
     if path is not None:
@@ -210,7 +211,7 @@ def _kept(problem: Problem, shared: _Shared, numbers: dict[str, Any]) -> xr.Data
     kept, motion = list(shared.kept), solution_dataset(case.chain, case.keypoints.time.values, record)
     if not set(kept) <= set(motion.data_vars):
         motion = motion_dataset(case.chain, case.keypoints, record)
-    return motion[kept].drop_attrs(deep=False)
+    return motion[kept]
 
 
 def _fingerprint(*parts: Hashable | Chain | xr.Dataset | Sequence[Term] | None) -> str:
