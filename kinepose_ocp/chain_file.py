@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import io
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -23,14 +25,16 @@ NAME = r"^[^.\s]+$"
 
 
 # ---- what a chain file may say ---------------------------------------------------------------
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A mapping of a file: no other keys than its fields."""
+
     model_config = ConfigDict(extra="forbid", strict=False, allow_inf_nan=False)
 
 
 _Bound = Annotated[float, Field(allow_inf_nan=True)]  # .inf: no limit on that side
 
 
-class _Dof(_Strict):
+class _Dof(Strict):
     name: str = Field(pattern=NAME)
     rotation: Vector | None = None
     translation: Vector | None = None
@@ -39,7 +43,7 @@ class _Dof(_Strict):
     rest: float = 0.0
 
 
-class _Joint(_Strict):
+class _Joint(Strict):
     name: str = Field(pattern=NAME)
     parent: str | None
     offset: Vector = (0.0, 0.0, 0.0)
@@ -47,18 +51,18 @@ class _Joint(_Strict):
     dofs: list[_Dof] = []
 
 
-class _Site(_Strict):
+class _Site(Strict):
     joint: str
     offset: Vector = (0.0, 0.0, 0.0)
 
 
-class _Frame(_Strict):
+class _Frame(Strict):
     forward: str = "x"
     left: str = "y"
     up: str = "z"
 
 
-class _ChainFile(_Strict):
+class _ChainFile(Strict):
     schema_: int = Field(alias="schema")
     name: str
     description: str = ""
@@ -153,7 +157,7 @@ def chain_from_data(data: Any, place: str) -> Chain:
     try:
         given = _ChainFile.model_validate(data)
     except pydantic.ValidationError as error:
-        raise ModelError(f"{place}: {_first(error, data)}") from None
+        raise ModelError(f"{place}: {first_refusal(error, data, _known_keys)}") from None
     _check_frame(given.frame, place)
     joints = _parents_first([_joint(joint, place) for joint in given.joints], place)
     names = {joint.name for joint in joints}
@@ -306,8 +310,19 @@ REFUSALS = {
 }
 
 
-def _first(error: pydantic.ValidationError, data: Any) -> str:
-    """One line of the first thing that is wrong: place, what was given, what is possible."""
+Place = tuple[int | str, ...]  # keys and indices that lead to a value of a file
+
+
+def first_refusal(
+    error: pydantic.ValidationError, data: Any, known_keys: Callable[[Place], list[str]]
+) -> str:
+    """One line of the first thing that is wrong: place, what was given, what is possible.
+
+    Parameters
+    ----------
+    known_keys
+        Gives the keys that the mapping around a place may have.
+    """
     first = error.errors()[0]
     where = ""
     value = data
@@ -319,17 +334,22 @@ def _first(error: pydantic.ValidationError, data: Any) -> str:
         if isinstance(value, dict) and "name" in value and isinstance(key, int):
             where += f" ('{value['name']}')"
     if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {possible(str(first['loc'][-1]), _known_keys(first['loc']))}"
+        return f"{where}: unknown key; {possible(str(first['loc'][-1]), known_keys(first['loc']))}"
     if first["type"] == "missing":
         return f"{where}: is required and missing"
     return f"{where}: {REFUSALS.get(first['type'], first['msg'].lower())}, found {first['input']!r}"
 
 
-def _known_keys(place: tuple[int | str, ...]) -> list[str]:
+def _known_keys(place: Place) -> list[str]:
     """Return the keys that the mapping around ``place`` may have."""
     sections: dict[str, type[BaseModel]] = {"joints": _Joint, "keypoints": _Site, "frame": _Frame}
     section = sections[str(place[0])] if len(place) > 1 else _ChainFile
     fields = _Dof.model_fields if "dofs" in place else section.model_fields
+    return keys_of(fields)
+
+
+def keys_of(fields: Mapping[str, FieldInfo]) -> list[str]:
+    """Names of fields as a file has them."""
     return [field.alias or name for name, field in fields.items()]
 
 

@@ -6,7 +6,7 @@ import datetime
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import casadi as ca
 import numpy as np
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 
 CONTACT = np.radians(0.01)  # rad (or m): an angle this close to a limit is at it
 FREE, AT_LOWER, AT_UPPER, LOCKED = range(4)
+OF_SOLUTION = (  # variables of a motion that need no kinematics: what sweeps usually keep
+    "joint_angle",
+    "joint_velocity",
+    "joint_translation",
+    "rom_lower",
+    "rom_upper",
+    "bound_state",
+    "bound_multiplier",
+    "cost",
+    "solver_iterations",
+    "guess_seconds",
+    "solve_seconds",
+    "converged",
+)
 QUATERNION = ("w", "x", "y", "z")
 SPACE = ("x", "y", "z")
 
@@ -92,7 +106,7 @@ def _angle_dataset(chain: Chain, time: np.ndarray, q: np.ndarray, rate: np.ndarr
     """What needs no kinematics: coordinates (T, n) [rad or m], their rates, and the ROM."""
     column = {name: i for i, name in enumerate(chain.free_dofs)}
     turning = [name for name, dof in chain.dofs.items() if not dof.translates]
-    ds = xr.Dataset(coords={"time": ("time", time, {"units": "s", "long_name": "elapsed time"})})
+    moving = [name for name, dof in chain.dofs.items() if dof.translates]
 
     def of(values: np.ndarray, names: list[str], resting: bool) -> np.ndarray:
         table = np.array([chain.dofs[name].rest * resting for name in names]) + np.zeros((len(time), 1))
@@ -101,22 +115,25 @@ def _angle_dataset(chain: Chain, time: np.ndarray, q: np.ndarray, rate: np.ndarr
                 table[:, place] = values[:, column[name]]
         return table
 
-    ds["joint_angle"] = _variable(("time", "dof"), np.degrees(of(q, turning, True)), "degree", "joint angle")
-    ds["joint_velocity"] = _variable(
-        ("time", "dof"), np.degrees(of(rate, turning, False)), "degree s-1", "rate of the joint angle"
-    )
-    moving = [name for name, dof in chain.dofs.items() if dof.translates]
+    angle, velocity = np.degrees(of(q, turning, True)), np.degrees(of(rate, turning, False))
+    parts = {
+        "joint_angle": _variable(("time", "dof"), angle, "degree", "joint angle"),
+        "joint_velocity": _variable(("time", "dof"), velocity, "degree s-1", "rate of the joint angle"),
+    }
+    coordinates: dict[str, Any] = {
+        "time": ("time", time, {"units": "s", "long_name": "elapsed time"}),
+        "dof": turning,
+    }
     if moving:
-        ds["joint_translation"] = _variable(
+        parts["joint_translation"] = _variable(
             ("time", "translation"), of(q, moving, True), "m", "translational degree of freedom"
         )
-        ds = ds.assign_coords(translation=moving)
-    ds = ds.assign_coords(dof=turning)
+        coordinates["translation"] = moving
     for side in ("lower", "upper"):
         limit = [chain.dofs[name].in_user_unit(getattr(chain.dofs[name], side)) for name in turning]
-        name = f"rom_{side}"
-        ds[name] = _variable(("dof",), np.array(limit), "degree", f"{side} limit of the range of motion")
-    return ds
+        long_name = f"{side} limit of the range of motion"
+        parts[f"rom_{side}"] = _variable(("dof",), np.array(limit), "degree", long_name)
+    return xr.Dataset(parts, coordinates)
 
 
 def _add_pose(ds: xr.Dataset, pose: PoseArrays, position: np.ndarray, keypoint: np.ndarray) -> None:
@@ -170,7 +187,7 @@ def motion_dataset(chain: Chain, keypoints: xr.Dataset, record: SolveRecord) -> 
 
 
 def solution_dataset(chain: Chain, time: np.ndarray, record: SolveRecord) -> xr.Dataset:
-    """Return the part of a motion that needs no kinematics: angles, bounds, costs. What sweeps keep.
+    """Return the part of a motion that needs no kinematics: the variables ``OF_SOLUTION``.
 
     Parameters
     ----------
@@ -183,15 +200,17 @@ def solution_dataset(chain: Chain, time: np.ndarray, record: SolveRecord) -> xr.
 
 def _with_solution(ds: xr.Dataset, chain: Chain, record: SolveRecord) -> xr.Dataset:
     """Add contact with limits, costs, and what the solver took."""
-    iterations = np.int32(record.solution.iterations)
-    _add_bounds(ds, chain, record)
-    ds["cost"] = _variable(("term",), np.array(list(record.costs.values())), "1", "cost of the term")
-    ds = ds.assign_coords(term=list(record.costs))
-    ds["solver_iterations"] = ((), iterations, {"long_name": "iterations of the solver"})
-    ds["guess_seconds"] = ((), float(record.guess_seconds), {"units": "s", "long_name": "time of the guess"})
-    ds["solve_seconds"] = ((), float(record.solve_seconds), {"units": "s", "long_name": "time of the solver"})
-    ds["converged"] = ((), np.int8(record.solution.converged), {"long_name": "1 when the solver converged"})
-    return ds
+    solution, costs = record.solution, np.array(list(record.costs.values()))
+    seconds = {"units": "s", "long_name": "time of the guess"}
+    parts = {
+        **_bounds(ds, chain, record),
+        "cost": _variable(("term",), costs, "1", "cost of the term"),
+        "solver_iterations": ((), np.int32(solution.iterations), {"long_name": "iterations of the solver"}),
+        "guess_seconds": ((), float(record.guess_seconds), seconds),
+        "solve_seconds": ((), float(record.solve_seconds), seconds | {"long_name": "time of the solver"}),
+        "converged": ((), np.int8(solution.converged), {"long_name": "1 when the solver converged"}),
+    }
+    return ds.assign_coords(term=list(record.costs)).assign(parts)
 
 
 def _placing(model: np.ndarray, measured: np.ndarray, confidence: np.ndarray) -> np.ndarray:
@@ -214,7 +233,7 @@ def _link_error(chain: Chain, ds: xr.Dataset) -> np.ndarray:
     return np.where(np.linalg.norm(seen, axis=2) > 1e-6, angle, np.nan)
 
 
-def _add_bounds(ds: xr.Dataset, chain: Chain, record: SolveRecord) -> None:
+def _bounds(ds: xr.Dataset, chain: Chain, record: SolveRecord) -> dict[str, tuple]:
     """Where angles touch their ROM, and what each limit costs: d(cost)/d(bound) = -multiplier."""
     state = np.full(ds.joint_angle.shape, LOCKED, dtype=np.int8)
     price = np.zeros(ds.joint_angle.shape)
@@ -228,8 +247,11 @@ def _add_bounds(ds: xr.Dataset, chain: Chain, record: SolveRecord) -> None:
         state[:, place] = np.where(lower, AT_LOWER, np.where(upper, AT_UPPER, FREE))
         price[:, place] = np.where(lower | upper, -np.radians(multiplier), 0.0)
     meanings = {"flag_values": np.arange(4, dtype=np.int8), "flag_meanings": "free at_lower at_upper locked"}
-    ds["bound_state"] = _variable(("time", "dof"), state, "1", "contact with the range of motion", **meanings)
-    ds["bound_multiplier"] = _variable(("time", "dof"), price, "degree-1", "d(cost)/d(bound)")
+    dims = ("time", "dof")
+    return {
+        "bound_state": _variable(dims, state, "1", "contact with the range of motion", **meanings),
+        "bound_multiplier": _variable(dims, price, "degree-1", "d(cost)/d(bound)"),
+    }
 
 
 def _variable(dims: tuple[str, ...], values: np.ndarray, units: str, name: str, **more: object) -> tuple:
