@@ -154,21 +154,21 @@ def run_study(
         When the problem with its own numbers has no solution.
     """
     given = study.given
+    scheduler = given.scheduler if workers is None else None
     try:
         cases = study.design.cases(problem)
+        with executor(workers or given.workers, scheduler) as pool:
+            found = sweep(
+                problem,
+                cases,
+                solver=given.solver,
+                kept=given.keep,
+                executor=pool,
+                folder=folder,
+                on_case=on_case,
+            )
     except KineposeError as error:
         raise type(error)(f"{study.place}: {error}") from None
-    scheduler = given.scheduler if workers is None else None
-    with executor(workers or given.workers, scheduler) as pool:
-        found = sweep(
-            problem,
-            cases,
-            solver=given.solver,
-            kept=given.keep,
-            executor=pool,
-            folder=folder,
-            on_case=on_case,
-        )
     labelled = study.design.unstacked(found) if given.design.unstack else study.design.labelled(found)
     return labelled.assign_attrs(study_yaml=Path(study.place).read_text(encoding="utf-8"))
 

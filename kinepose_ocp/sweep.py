@@ -147,8 +147,9 @@ def _joined(found: Sequence[xr.Dataset], base: xr.Dataset, labels: xr.Variable) 
         blank = blank.assign(converged=base.converged * 0)
     reasons = [part.attrs["error"] for part in found]
     parts = [blank if reason else part for part, reason in zip(found, reasons, strict=True)]
-    joined = xr.concat(parts, labels, combine_attrs="drop")
+    joined = xr.concat(parts, labels, combine_attrs="override")  # units and names are those of any case
     (dim,) = labels.dims
+    joined.attrs = {}
     joined["error"] = (dim, reasons, {"long_name": "why a case has no solution; empty where it has one"})
     return joined
 

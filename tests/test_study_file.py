@@ -120,7 +120,7 @@ SAYS = {
     "[0, 2, 4]": "study.yaml: factors.noise.values[1]: input should be a valid number, unable to parse "
     "string as a number, found 'loud'",
     "converged]": "study.yaml: workers: input should be greater than or equal to 1, found 0",
-    "joint_position": "a motion has no knee_angle; possible: joint_angle, ",
+    "joint_position": "study.yaml: a motion has no knee_angle; possible: joint_angle, ",
 }
 
 
@@ -182,7 +182,7 @@ def test_a_scheduler_that_does_not_answer_is_refused(folder, run, monkeypatch):
     (folder / "study.yaml").write_text(STUDY + "scheduler: tcp://127.0.0.1:1\n")
     status, _, err = run("study.yaml")
     assert status == 2 and err.count("\n") == 1
-    assert err.startswith("kinepose-ocp: no Dask scheduler answers at 'tcp://127.0.0.1:1': ")
+    assert err.startswith("kinepose-ocp: study.yaml: no Dask scheduler answers at 'tcp://127.0.0.1:1': ")
 
 
 # ---- what is made --------------------------------------------------------------------------------
