@@ -3,6 +3,7 @@
 from kinepose_ocp.chain import Chain
 from kinepose_ocp.chain_file import chain_from_yaml, chain_to_yaml, load_chain, load_couplings
 from kinepose_ocp.coupled_ranges import LinearCoupling, SwingTwistCone
+from kinepose_ocp.design_indices import analyse
 from kinepose_ocp.errors import DataError, KineposeError, ModelError, SolveError
 from kinepose_ocp.io import read_keypoints, read_motion, write
 from kinepose_ocp.keypoints import make_keypoints
@@ -33,6 +34,7 @@ __all__ = [
     "Problem",
     "SolveError",
     "SwingTwistCone",
+    "analyse",
     "build_problem",
     "chain_from_yaml",
     "chain_to_yaml",

@@ -16,7 +16,7 @@ from kinepose_ocp.chain import Chain
 from kinepose_ocp.errors import KineposeError, ModelError
 from kinepose_ocp.guess import bridge_gaps, guesses
 from kinepose_ocp.kernels import KernelSet
-from kinepose_ocp.terms import Term
+from kinepose_ocp.terms import Term, term_names
 from kinepose_ocp.transcription import Transcription
 
 POLISH = 10  # Newton iterations that each start gets at most before their costs are compared,
@@ -153,11 +153,7 @@ class Case:
     def costs(self, q: np.ndarray) -> dict[str, float]:
         """Cost of every term at coordinates (T, n)."""
         values = self.transcription.values.costs(q, self.parameters)
-        names = [type(term).__name__ for term in self.terms]
-        return {
-            name if names.count(name) == 1 else f"{name}_{i}": float(value)
-            for i, (name, value) in enumerate(zip(names, values, strict=True))
-        }
+        return dict(zip(term_names(self.terms), values.tolist(), strict=True))
 
     def best_start(self) -> np.ndarray:
         """Coordinates (T, n) of the start that costs least after a few Newton steps."""

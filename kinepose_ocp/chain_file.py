@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib.util
 import io
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -24,14 +27,16 @@ NAME = r"^[^.\s]+$"
 
 
 # ---- what a chain file may say ---------------------------------------------------------------
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A mapping of a file: no other keys than its fields."""
+
     model_config = ConfigDict(extra="forbid", strict=False, allow_inf_nan=False)
 
 
 _Bound = Annotated[float, Field(allow_inf_nan=True)]  # .inf: no limit on that side
 
 
-class _Dof(_Strict):
+class _Dof(Strict):
     name: str = Field(pattern=NAME)
     rotation: Vector | None = None
     translation: Vector | None = None
@@ -40,7 +45,7 @@ class _Dof(_Strict):
     rest: float = 0.0
 
 
-class _Joint(_Strict):
+class _Joint(Strict):
     name: str = Field(pattern=NAME)
     parent: str | None
     offset: Vector = (0.0, 0.0, 0.0)
@@ -48,12 +53,12 @@ class _Joint(_Strict):
     dofs: list[_Dof] = []
 
 
-class _Site(_Strict):
+class _Site(Strict):
     joint: str
     offset: Vector = (0.0, 0.0, 0.0)
 
 
-class _Frame(_Strict):
+class _Frame(Strict):
     forward: str = "x"
     left: str = "y"
     up: str = "z"
@@ -62,7 +67,7 @@ class _Frame(_Strict):
 Accepted = Literal["locked", "rest"]  # what is unusual in a coupled range on purpose
 
 
-class _Cone(_Strict):
+class _Cone(Strict):
     name: str = Field(pattern=NAME)
     joint: str
     axis: Vector
@@ -74,7 +79,7 @@ class _Cone(_Strict):
     accept: list[Accepted] = []
 
 
-class _Coupling(_Strict):
+class _Coupling(Strict):
     name: str = Field(pattern=NAME)
     weights: dict[str, float] = Field(min_length=1)
     limits: tuple[_Bound, _Bound]
@@ -82,14 +87,14 @@ class _Coupling(_Strict):
     accept: list[Accepted] = []
 
 
-class _CoupledFile(_Strict):
+class _CoupledFile(Strict):
     schema_: int = Field(alias="schema")
     description: str = ""
     cones: list[_Cone] = []
     couplings: list[_Coupling] = []
 
 
-class _ChainFile(_Strict):
+class _ChainFile(Strict):
     schema_: int = Field(alias="schema")
     name: str
     description: str = ""
@@ -186,7 +191,7 @@ def chain_from_data(data: Any, place: str) -> Chain:
     try:
         given = _ChainFile.model_validate(data)
     except pydantic.ValidationError as error:
-        raise ModelError(f"{place}: {_first(error, data)}") from None
+        raise ModelError(f"{place}: {first_refusal(error, data, _known_keys)}") from None
     _check_frame(given.frame, place)
     joints = _parents_first([_joint(joint, place) for joint in given.joints], place)
     names = {joint.name for joint in joints}
@@ -247,7 +252,8 @@ def load_couplings(name: str | Path, chain: Chain) -> Chain:
     try:
         given = _CoupledFile.model_validate(data)
     except pydantic.ValidationError as error:
-        raise ModelError(f"{path}: {_first(error, data, _CoupledFile)}") from None
+        known_keys = partial(_known_keys, whole=_CoupledFile)
+        raise ModelError(f"{path}: {first_refusal(error, data, known_keys)}") from None
     return with_coupled_data(chain, given.model_dump(), str(path))
 
 
@@ -374,8 +380,19 @@ REFUSALS = {
 }
 
 
-def _first(error: pydantic.ValidationError, data: Any, whole: type[BaseModel] = _ChainFile) -> str:
-    """One line of the first thing that is wrong: place, what was given, what is possible."""
+Place = tuple[int | str, ...]  # keys and indices that lead to a value of a file
+
+
+def first_refusal(
+    error: pydantic.ValidationError, data: Any, known_keys: Callable[[Place], list[str]]
+) -> str:
+    """One line of the first thing that is wrong: place, what was given, what is possible.
+
+    Parameters
+    ----------
+    known_keys
+        Gives the keys that the mapping around a place may have.
+    """
     first = error.errors()[0]
     where = ""
     value = data
@@ -387,18 +404,23 @@ def _first(error: pydantic.ValidationError, data: Any, whole: type[BaseModel] = 
         if isinstance(value, dict) and "name" in value and isinstance(key, int):
             where += f" ('{value['name']}')"
     if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {possible(str(first['loc'][-1]), _known_keys(first['loc'], whole))}"
+        return f"{where}: unknown key; {possible(str(first['loc'][-1]), known_keys(first['loc']))}"
     if first["type"] == "missing":
         return f"{where}: is required and missing"
     return f"{where}: {REFUSALS.get(first['type'], first['msg'].lower())}, found {first['input']!r}"
 
 
-def _known_keys(place: tuple[int | str, ...], whole: type[BaseModel]) -> list[str]:
+def _known_keys(place: Place, whole: type[BaseModel] = _ChainFile) -> list[str]:
     """Return the keys that the mapping around ``place`` may have."""
     sections: dict[str, type[BaseModel]] = {"joints": _Joint, "keypoints": _Site, "frame": _Frame}
     sections |= {"cones": _Cone, "couplings": _Coupling}
     section = sections[str(place[0])] if len(place) > 1 else whole
     fields = _Dof.model_fields if "dofs" in place else section.model_fields
+    return keys_of(fields)
+
+
+def keys_of(fields: Mapping[str, FieldInfo]) -> list[str]:
+    """Names of fields as a file has them."""
     return [field.alias or name for name, field in fields.items()]
 
 

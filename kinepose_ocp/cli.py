@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import multiprocessing
 import os
 import signal
 import sys
@@ -15,11 +16,19 @@ import numpy as np
 import typer
 import xarray as xr
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 import kinepose_ocp as kp
-from kinepose_ocp import cases, evaluate, evaluation_report, plotting
+from kinepose_ocp import cases, evaluate, evaluation_report, plotting, study_file
 from kinepose_ocp.chain import Dof
 from kinepose_ocp.chain_file import shipped_chains, shipped_couplings
 from kinepose_ocp.dataset import AT_LOWER, AT_UPPER
@@ -216,6 +225,36 @@ def evaluate_cases(
         raise typer.Exit(LIMIT_MISSED)
 
 
+@app.command()
+def sweep(
+    study: Annotated[
+        Path, typer.Argument(help="Study: what varies and how, .yaml; see studies/rom_sweep.yaml")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Result, NetCDF")] = Path("sweep.nc"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes of this machine, instead of what the study says")
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Keep each finished case here; the same command goes on where it was stopped"),
+    ] = None,
+) -> None:
+    """Solve one motion with many numbers: ROM limits, locks, lengths, weights, noise."""
+    _check_output(output, (".nc",), study)
+    given = study_file.read_study(study)
+    if folder is not None:
+        check_place(folder / "case.nc")
+    kept = "nothing was kept" if folder is None else f"finished cases are in {folder}"
+    with _ends_at_once(f"interrupted; {kept}"), _counting(f"sweeping {len(given.design)} cases") as tick:
+        problem = given.problem()
+        swept = study_file.run_study(given, problem, workers=workers, folder=folder, on_case=tick)
+    kp.write(swept, output)
+    failed = int((swept.error != "").sum())
+    print(f"cases: {swept.error.size}, without a solution: {failed}\nwritten: {output}")
+    if failed == swept.error.size:
+        raise SolveError(f"no case has a solution; 'error' in {output} says why")
+
+
 @models.command("list")
 def list_models() -> None:
     """List the shipped chains and layouts."""
@@ -297,19 +336,26 @@ def _check_output(path: Path, endings: tuple[str, ...], source: Path | None = No
 
 
 @contextmanager
-def _ends_at_once() -> Iterator[None]:
-    """Let Ctrl-C end the process while nothing is being written: CasADi loses or disguises exceptions."""
-    before = signal.signal(signal.SIGINT, _end)
+def _ends_at_once(words: str = INTERRUPTION) -> Iterator[None]:
+    """Let Ctrl-C end the process while nothing is being written: CasADi loses or disguises exceptions.
+
+    A process that has others work for it does not solve itself; it ends them, too.
+    """
+
+    def end(*_: object) -> None:
+        if multiprocessing.active_children():
+            raise KeyboardInterrupt
+        clear = "\r\x1b[2K\x1b[?25h" if os.isatty(2) else ""  # line of the progress, and its hidden cursor
+        os.write(2, f"{clear}kinepose-ocp: {words}\n".encode())
+        os._exit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, end)
     try:
         yield
+    except KeyboardInterrupt:
+        _fail(words, INTERRUPTED)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _end(*_: object) -> None:
-    clear = "\r\x1b[2K\x1b[?25h" if os.isatty(2) else ""  # the line of the progress, and its hidden cursor
-    os.write(2, f"{clear}kinepose-ocp: {INTERRUPTION}\n".encode())
-    os._exit(INTERRUPTED)
 
 
 @contextmanager
@@ -327,6 +373,19 @@ def _progress(title: str) -> Iterator[Callable[[int, float], None] | None]:
             bar.update(task, description=f"{title}: step {iteration}, cost {cost:.6g}")
 
         yield tick
+
+
+@contextmanager
+def _counting(title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar with finished cases and the time left on a terminal; nothing when piped."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, count: bar.update(task, completed=done, total=count)
 
 
 def _smoothness(given: str) -> float | str:

@@ -6,7 +6,7 @@ import datetime
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import casadi as ca
 import numpy as np
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 
 CONTACT = np.radians(0.01)  # rad (or m): an angle this close to a limit is at it
 FREE, AT_LOWER, AT_UPPER, LOCKED = range(4)
+OF_SOLUTION = (  # variables of a motion that need no kinematics: what sweeps usually keep
+    "joint_angle",
+    "joint_velocity",
+    "joint_translation",
+    "rom_lower",
+    "rom_upper",
+    "bound_state",
+    "bound_multiplier",
+    "cost",
+    "solver_iterations",
+    "guess_seconds",
+    "solve_seconds",
+    "converged",
+)
 QUATERNION = ("w", "x", "y", "z")
 SPACE = ("x", "y", "z")
 
@@ -48,6 +62,20 @@ class SolveRecord:
     solver: str
     coupled: CoupledRecord | None = None
 
+    def coordinates(self, chain: Chain) -> np.ndarray:
+        """(T, n) coordinates [rad or m] in the order of ``chain.free_dofs``."""
+        return self.solution.q[:, [self.dofs.index(name) for name in chain.free_dofs]]
+
+    @property
+    def failure(self) -> str:
+        """Why there is no solution; empty when there is one."""
+        if self.solution.converged:
+            return ""
+        return (
+            f"{self.solver} did not converge: {self.solution.status} after "
+            f"{self.solution.iterations} iterations"
+        )
+
 
 def pose_dataset(
     chain: Chain, time: np.ndarray, q: np.ndarray, shift: np.ndarray | None = None
@@ -63,35 +91,11 @@ def pose_dataset(
     shift
         (T, 3) [m] added to all positions: where a chain stands whose root does not translate.
     """
-    rate = np.zeros_like(q)
-    if len(time) > 1:
-        rate = np.gradient(q, time, axis=0, edge_order=2 if len(time) > 2 else 1)
+    rate = _rates(time, q)
     pose = Kinematics(chain)(q, rate)
     shift = np.zeros((len(time), 3)) if shift is None else shift
     position = pose.joint_position + shift[:, None]
-    column = {name: i for i, name in enumerate(chain.free_dofs)}
-    turning = [name for name, dof in chain.dofs.items() if not dof.translates]
-    ds = xr.Dataset(coords={"time": ("time", time, {"units": "s", "long_name": "elapsed time"})})
-
-    def of(values: np.ndarray, names: list[str], resting: bool) -> np.ndarray:
-        table = np.array([chain.dofs[name].rest * resting for name in names]) + np.zeros((len(time), 1))
-        for place, name in enumerate(names):
-            if name in column:
-                table[:, place] = values[:, column[name]]
-        return table
-
-    ds["joint_angle"] = _variable(("time", "dof"), np.degrees(of(q, turning, True)), "degree", "joint angle")
-    ds["joint_velocity"] = _variable(
-        ("time", "dof"), np.degrees(of(rate, turning, False)), "degree s-1", "rate of the joint angle"
-    )
-    moving = [name for name, dof in chain.dofs.items() if dof.translates]
-    if moving:
-        ds["joint_translation"] = _variable(
-            ("time", "translation"), of(q, moving, True), "m", "translational degree of freedom"
-        )
-        ds = ds.assign_coords(translation=moving)
-    ds = ds.assign_coords(
-        dof=turning,
+    ds = _angle_dataset(chain, time, q, rate).assign_coords(
         joint=list(chain.joint_names),
         space=list(SPACE),
         quaternion=list(QUATERNION),
@@ -100,13 +104,48 @@ def pose_dataset(
     root = chain.joint_names.index(chain.root.name)
     ds["root_position"] = _variable(("time", "space"), position[:, root], "m", "position of the root joint")
     _add_pose(ds, pose, position, pose.keypoint_position + shift[:, None])
-    limits = [
-        np.array([chain.dofs[name].in_user_unit(getattr(chain.dofs[name], side)) for name in turning])
-        for side in ("lower", "upper")
-    ]
-    for name, limit in zip(("rom_lower", "rom_upper"), limits, strict=True):
-        ds[name] = _variable(("dof",), limit, "degree", f"{name[4:]} limit of the range of motion")
     return ds
+
+
+def _rates(time: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """(T, n) rates [rad/s or m/s]: central differences."""
+    if len(time) < 2:
+        return np.zeros_like(q)
+    return np.gradient(q, time, axis=0, edge_order=2 if len(time) > 2 else 1)
+
+
+def _angle_dataset(chain: Chain, time: np.ndarray, q: np.ndarray, rate: np.ndarray) -> xr.Dataset:
+    """What needs no kinematics: coordinates (T, n) [rad or m], their rates, and the ROM."""
+    column = {name: i for i, name in enumerate(chain.free_dofs)}
+    turning = [name for name, dof in chain.dofs.items() if not dof.translates]
+    moving = [name for name, dof in chain.dofs.items() if dof.translates]
+
+    def of(values: np.ndarray, names: list[str], resting: bool) -> np.ndarray:
+        table = np.array([chain.dofs[name].rest * resting for name in names]) + np.zeros((len(time), 1))
+        for place, name in enumerate(names):
+            if name in column:
+                table[:, place] = values[:, column[name]]
+        return table
+
+    angle, velocity = np.degrees(of(q, turning, True)), np.degrees(of(rate, turning, False))
+    parts = {
+        "joint_angle": _variable(("time", "dof"), angle, "degree", "joint angle"),
+        "joint_velocity": _variable(("time", "dof"), velocity, "degree s-1", "rate of the joint angle"),
+    }
+    coordinates: dict[str, Any] = {
+        "time": ("time", time, {"units": "s", "long_name": "elapsed time"}),
+        "dof": turning,
+    }
+    if moving:
+        parts["joint_translation"] = _variable(
+            ("time", "translation"), of(q, moving, True), "m", "translational degree of freedom"
+        )
+        coordinates["translation"] = moving
+    for side in ("lower", "upper"):
+        limit = [chain.dofs[name].in_user_unit(getattr(chain.dofs[name], side)) for name in turning]
+        long_name = f"{side} limit of the range of motion"
+        parts[f"rom_{side}"] = _variable(("dof",), np.array(limit), "degree", long_name)
+    return xr.Dataset(parts, coordinates)
 
 
 def _add_pose(ds: xr.Dataset, pose: PoseArrays, position: np.ndarray, keypoint: np.ndarray) -> None:
@@ -139,13 +178,12 @@ def motion_dataset(chain: Chain, keypoints: xr.Dataset, record: SolveRecord) -> 
     keypoints
         The measured points, under the chain's names.
     """
-    solution, time = record.solution, keypoints.time.values.astype(float)
+    time = keypoints.time.values.astype(float)
     observed = keypoints.reindex(keypoint=list(chain.keypoints))
     measured = observed.position.transpose("time", "keypoint", "space").values
     confidence = observed.confidence.fillna(0).transpose("time", "keypoint").values
     measured = np.where(confidence[..., None] > 0, measured, np.nan)
-    q = solution.q[:, [record.dofs.index(name) for name in chain.free_dofs]]
-    ds = pose_dataset(chain, time, q)
+    ds = pose_dataset(chain, time, record.coordinates(chain))
     if not chain.root_translates:
         shift = _placing(ds.keypoint_position.values, measured, confidence)
         for name in ("root_position", "joint_position", "keypoint_position"):
@@ -156,16 +194,36 @@ def motion_dataset(chain: Chain, keypoints: xr.Dataset, record: SolveRecord) -> 
         ("time", "link"), _link_error(chain, ds), "degree", "angle between model and measured link"
     )
     ds = ds.assign_coords(link=links)
-    _add_bounds(ds, chain, record)
-    if record.coupled is not None:
-        ds = _with_coupled(ds, record.coupled)
-    ds["cost"] = _variable(("term",), np.array(list(record.costs.values())), "1", "cost of the term")
-    ds = ds.assign_coords(term=list(record.costs))
-    ds["solver_iterations"] = ((), np.int32(solution.iterations), {"long_name": "iterations of the solver"})
-    ds["guess_seconds"] = ((), float(record.guess_seconds), {"units": "s", "long_name": "time of the guess"})
-    ds["solve_seconds"] = ((), float(record.solve_seconds), {"units": "s", "long_name": "time of the solver"})
-    ds["converged"] = ((), np.int8(solution.converged), {"long_name": "1 when the solver converged"})
+    ds = _with_solution(ds, chain, record)
     return ds.assign_attrs(_attributes(chain, keypoints, record))
+
+
+def solution_dataset(chain: Chain, time: np.ndarray, record: SolveRecord) -> xr.Dataset:
+    """Return the part of a motion that needs no kinematics: the variables ``OF_SOLUTION``.
+
+    Parameters
+    ----------
+    time
+        (T,) elapsed seconds.
+    """
+    q, time = record.coordinates(chain), np.asarray(time, dtype=float)
+    return _with_solution(_angle_dataset(chain, time, q, _rates(time, q)), chain, record)
+
+
+def _with_solution(ds: xr.Dataset, chain: Chain, record: SolveRecord) -> xr.Dataset:
+    """Add contact with limits, costs, and what the solver took."""
+    solution, costs = record.solution, np.array(list(record.costs.values()))
+    seconds = {"units": "s", "long_name": "time of the guess"}
+    parts = {
+        **_bounds(ds, chain, record),
+        "cost": _variable(("term",), costs, "1", "cost of the term"),
+        "solver_iterations": ((), np.int32(solution.iterations), {"long_name": "iterations of the solver"}),
+        "guess_seconds": ((), float(record.guess_seconds), seconds),
+        "solve_seconds": ((), float(record.solve_seconds), seconds | {"long_name": "time of the solver"}),
+        "converged": ((), np.int8(solution.converged), {"long_name": "1 when the solver converged"}),
+    }
+    ds = ds.assign_coords(term=list(record.costs)).assign(parts)
+    return ds if record.coupled is None else _with_coupled(ds, record.coupled)
 
 
 def _placing(model: np.ndarray, measured: np.ndarray, confidence: np.ndarray) -> np.ndarray:
@@ -188,7 +246,7 @@ def _link_error(chain: Chain, ds: xr.Dataset) -> np.ndarray:
     return np.where(np.linalg.norm(seen, axis=2) > 1e-6, angle, np.nan)
 
 
-def _add_bounds(ds: xr.Dataset, chain: Chain, record: SolveRecord) -> None:
+def _bounds(ds: xr.Dataset, chain: Chain, record: SolveRecord) -> dict[str, tuple]:
     """Where angles touch their ROM, and what each limit costs: d(cost)/d(bound) = -multiplier."""
     state = np.full(ds.joint_angle.shape, LOCKED, dtype=np.int8)
     price = np.zeros(ds.joint_angle.shape)
@@ -202,8 +260,11 @@ def _add_bounds(ds: xr.Dataset, chain: Chain, record: SolveRecord) -> None:
         state[:, place] = np.where(lower, AT_LOWER, np.where(upper, AT_UPPER, FREE))
         price[:, place] = np.where(lower | upper, -np.radians(multiplier), 0.0)
     meanings = {"flag_values": np.arange(4, dtype=np.int8), "flag_meanings": "free at_lower at_upper locked"}
-    ds["bound_state"] = _variable(("time", "dof"), state, "1", "contact with the range of motion", **meanings)
-    ds["bound_multiplier"] = _variable(("time", "dof"), price, "degree-1", "d(cost)/d(bound)")
+    dims = ("time", "dof")
+    return {
+        "bound_state": _variable(dims, state, "1", "contact with the range of motion", **meanings),
+        "bound_multiplier": _variable(dims, price, "degree-1", "d(cost)/d(bound)"),
+    }
 
 
 def _with_coupled(ds: xr.Dataset, coupled: CoupledRecord) -> xr.Dataset:

@@ -211,11 +211,23 @@ class Problem:
         SolveError
             When the solver did not converge; its ``motion`` is the last iterate.
         """
+        case = self.case(chain=chain, keypoints=keypoints, terms=terms)
+        return self.solve_case(case, solver, self.first(case) if start is None else start, on_iteration)
+
+    def case(
+        self,
+        *,
+        chain: Chain | None = None,
+        keypoints: xr.Dataset | None = None,
+        terms: Sequence[Term] | None = None,
+    ) -> Case:
+        """Return other numbers for the same structure, checked; as :meth:`solve` takes them."""
         chain = with_held(chain or self.chain, self.held)
-        case = Case(self, chain, self._known(keypoints), tuple(terms or self.terms))
-        if start is None and self.start is not None and len(self.start) == case.frames:
-            start = self.start
-        return self.solve_case(case, solver, start, on_iteration)
+        return Case(self, chain, self._known(keypoints), tuple(terms or self.terms))
+
+    def first(self, case: Case) -> np.ndarray | None:
+        """Return the problem's own start (T, n), if the case has as many frames."""
+        return self.start if self.start is not None and len(self.start) == case.frames else None
 
     def sensitivities(
         self,
@@ -232,8 +244,7 @@ class Problem:
         motion
             What :meth:`solve` returned for the same chain, keypoints and terms.
         """
-        chain = with_held(chain or self.chain, self.held)
-        case = Case(self, chain, self._known(keypoints), tuple(terms or self.terms))
+        case = self.case(chain=chain, keypoints=keypoints, terms=terms)
         return sensitivities(case, coordinates(self.kernels.chain, motion))
 
     def solve_case(
@@ -244,6 +255,21 @@ class Problem:
         on_iteration: Progress | None = None,
     ) -> xr.Dataset:
         """Solve one set of numbers; the rest as :meth:`solve`."""
+        record = self.solution(case, solver, start, on_iteration)
+        motion = motion_dataset(case.chain, case.keypoints, record)
+        motion.attrs["held_dofs"] = ", ".join(self.held)
+        if record.failure:
+            raise SolveError(record.failure, motion)
+        return motion
+
+    def solution(
+        self,
+        case: Case,
+        solver: str = "ipopt",
+        start: np.ndarray | None = None,
+        on_iteration: Progress | None = None,
+    ) -> SolveRecord:
+        """Solve one set of numbers without making a motion of it."""
         if solver not in SOLVERS:
             raise KineposeError(f"no solver '{solver}'; {possible(solver, SOLVERS)}")
         backend = self._solver(solver, case.frames)
@@ -251,7 +277,7 @@ class Problem:
         first = case.best_start() if start is None else start
         guessed = clock.perf_counter()
         solution = backend.solve(case.parameters, first, case.bounds, on_iteration)
-        record = SolveRecord(
+        return SolveRecord(
             solution=solution,
             dofs=tuple(self.kernels.chain.free_dofs),
             guess_seconds=guessed - began,
@@ -260,13 +286,6 @@ class Problem:
             solver=solver,
             coupled=coupled_record(case, solution),
         )
-        motion = motion_dataset(case.chain, case.keypoints, record)
-        motion.attrs["held_dofs"] = ", ".join(self.held)
-        if not solution.converged:
-            raise SolveError(
-                f"{solver} did not converge: {solution.status} after {solution.iterations} iterations", motion
-            )
-        return motion
 
     def transcription(self, frames: int) -> Transcription:
         """Return the program for a number of frames."""

@@ -15,7 +15,7 @@ values mean the same at any frame rate.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -72,6 +72,12 @@ class Term(Protocol):
     """What the problem asks of every term; beside it, ``residual`` or ``cost`` of that many frames."""
 
     span: int
+
+
+def term_names(terms: Sequence[Term]) -> list[str]:
+    """Name of every term: its kind, with its place where there are several of one kind."""
+    kinds = [type(term).__name__ for term in terms]
+    return [kind if kinds.count(kind) == 1 else f"{kind}_{i}" for i, kind in enumerate(kinds)]
 
 
 def link_direction(vector: ca.SX) -> ca.SX:

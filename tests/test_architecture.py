@@ -94,8 +94,9 @@ def test_file_formats_stay_in_io():
     assert all(name.startswith("io.") for name in found), found
 
 
-def test_chains_are_checked_and_parsed_in_one_module():
-    assert users("pydantic", "ruamel") == {"chain_file"}
+def test_files_are_checked_and_parsed_in_their_own_modules():
+    assert users("ruamel") == {"chain_file"}
+    assert users("pydantic") == {"chain_file", "study_file"}
 
 
 def test_only_the_command_line_talks():

@@ -86,3 +86,26 @@ def test_coverage(folder, capsys):
     assert "share of errors" in capsys.readouterr().out
     assert result.share.sel(points="shown").notnull().all()
     assert {path.name for path in (folder / "coverage").iterdir()} == {"coverage.nc", "coverage.png"}
+
+
+def test_global_rom_sensitivity(folder, capsys):
+    """As in the study but short; on a Dask cluster where there is one."""
+    pytest.importorskip("SALib")
+    local = importlib.util.find_spec("distributed") is None
+    options = {"size": 2, "workers": 1, "seconds": (2.7, 2.8), "local": local}
+    result = study("global_rom_sensitivity").main(folder / "global", **options)
+    assert "Total index of each limit" in capsys.readouterr().out
+    assert result.total.dims == ("factor", "dof") and result.change.notnull().all()
+    assert result.sizes["case"] == 2 * (7 + 2) and result.attrs["failed"] == 0
+    assert {path.name for path in (folder / "global").iterdir()} == {"indices.nc", "indices.png"}
+
+
+def test_study_file(folder, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["sweep", str(ROOT / "studies" / "rom_sweep.yaml"), "-o", "rom_sweep.nc"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == "cases: 6, without a solution: 0\nwritten: rom_sweep.nc\n"
+    swept = kp.read_motion("rom_sweep.nc")
+    highest = swept.joint_angle.sel(dof="elbow_right.z").max("time")
+    assert highest.dims == ("elbow_right.z_upper", "noise")
+    assert (highest <= swept["elbow_right.z_upper"] + 1e-6).all() and float(highest[0, 0]) > 49

@@ -22,7 +22,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 REQUIRED = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
 EXTRA = [Requirement(text) for part in PROJECT["project"]["optional-dependencies"].values() for text in part]
 NOT_SHIPPED = shutil.ignore_patterns(".*", "out", "build", "dist", "*.egg-info", "__pycache__")
-CONDA_NAMES = {"netCDF4": "netcdf4", "build": "python-build"}  # where they differ from those of PyPI
+CONDA_NAMES = {  # where they differ from those of PyPI
+    "netCDF4": "netcdf4",
+    "build": "python-build",
+    "SALib": "salib",
+}
 ENGINES = {"netCDF4"}  # declared, but imported by xarray
 
 

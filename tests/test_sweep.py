@@ -1,6 +1,7 @@
 """One problem with many numbers, against solving each on its own."""
 
-from concurrent.futures import ProcessPoolExecutor
+import os
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib import import_module
 from multiprocessing import get_context
 
@@ -9,6 +10,8 @@ import pytest
 import xarray as xr
 
 import kinepose_ocp as kp
+from kinepose_ocp.dataset import OF_SOLUTION
+from kinepose_ocp.posterior import coordinates
 from kinepose_ocp.synthetic import measure, random_motion
 
 TERMS = (kp.KeypointPosition(0.005), kp.AngularAcceleration(60.0), kp.LinearAcceleration(30.0))
@@ -49,14 +52,66 @@ def test_processes_give_the_same(problem, cases, swept):
     xr.testing.assert_identical(there, swept)
 
 
-def test_a_dask_cluster_gives_the_same(problem, cases, swept):
-    distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-        there = kp.sweep(problem, cases, dim="limit", executor=client.get_executor())
+def test_threads_take_turns(problem, cases, swept):
+    """A problem's buffers serve one thread at a time; nothing may mix."""
+    with ThreadPoolExecutor(3) as pool:
+        there = kp.sweep(problem, cases, dim="limit", executor=pool)
+    xr.testing.assert_identical(there, swept)
+
+
+@pytest.mark.parametrize("given", ["client", "executor"])
+def test_a_dask_cluster_gives_the_same(given, problem, cases, swept, cluster, monkeypatch):
+    """And it gets what the cases share once."""
+    sent, submit = [], type(cluster).submit
+
+    def counted(self, function, *arguments, **options):
+        sent.extend(type(argument).__name__ for argument in arguments)
+        return submit(self, function, *arguments, **options)
+
+    monkeypatch.setattr(type(cluster), "submit", counted)
+    executor = cluster if given == "client" else cluster.get_executor()
+    there = kp.sweep(problem, cases, dim="limit", executor=executor)
+    assert sent.count("_Shared") == 1 and sent.count("Future") == len(cases)
     assert there.error.values.tolist() == swept.error.values.tolist()
     numbers = [name for name in swept.data_vars if name not in ("error", "bound_multiplier")]
     xr.testing.assert_allclose(there[numbers], swept[numbers], rtol=1e-6, atol=1e-5)  # other BLAS threads
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+def test_only_what_is_kept_is_made(problem, cases, monkeypatch):
+    """Kinematics where a kept variable needs them; and the values of a whole motion either way."""
+    start = coordinates(problem.kernels.chain, problem.solve())
+    whole = problem.solve(**cases[-5.0], start=start)
+    one = {-5.0: cases[-5.0]}
+    placed = kp.sweep(problem, one, kept=["joint_position", "joint_angle"])
+    monkeypatch.setattr(import_module("kinepose_ocp.sweep"), "motion_dataset", None)
+    lean = kp.sweep(problem, one, kept=[name for name in OF_SOLUTION if not name.endswith("_seconds")])
+    for found in (placed, lean):
+        for name in found.data_vars.keys() - {"error"}:
+            xr.testing.assert_identical(found[name].isel(case=0, drop=True), whole[name])
+
+
+def test_progress_is_told(problem, cases, tmp_path):
+    told = []
+    kp.sweep(problem, cases, folder=tmp_path, on_case=lambda *counts: told.append(counts))
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    told.clear()
+    kp.sweep(problem, cases, folder=tmp_path, on_case=lambda *counts: told.append(counts))
+    assert told == [(3, 3)]
+
+
+def test_a_process_that_ends_is_named(problem, cases):
+    """Its cases are lost; those in a folder are not."""
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=os._exit, initargs=(1,)) as pool:
+        with pytest.raises(kp.KineposeError, match="a process of the sweep ended"):
+            kp.sweep(problem, cases, executor=pool)
 
 
 def test_a_failure_is_recorded(problem, cases):
@@ -72,8 +127,8 @@ def test_a_sweep_is_resumed(problem, cases, swept, tmp_path, monkeypatch):
     """The first two cases are there; only the third is solved, and nothing differs."""
     kp.sweep(problem, dict(list(cases.items())[:2]), dim="limit", folder=tmp_path)
     sweeps = import_module("kinepose_ocp.sweep")
-    done, solved = [], sweeps._solved
-    monkeypatch.setattr(sweeps, "_solved", lambda *task: done.append(task) or solved(*task))
+    done, solved = [], sweeps._case
+    monkeypatch.setattr(sweeps, "_case", lambda *task: done.append(task) or solved(*task))
     whole = kp.sweep(problem, cases, dim="limit", folder=tmp_path)
     assert len(done) == 1
     xr.testing.assert_identical(whole, swept)
