@@ -1,8 +1,8 @@
 """Are the predicted deviations honest? Shares of true errors within one and two of them.
 
-Motions with known orientations get errors of known kinds; in default settings, nothing told. Honest deviations
-hold 68 % and 95 % of the errors, where a frame's points show the joint and where they hide it (a straight
-limb hides the twist above it). Beside synthetic motions, clips of measured ones: ``--data FOLDER``.
+Motions with known orientations get errors of known kinds; in default settings, nothing told. Honest
+deviations hold 68 % and 95 % of the errors, where a frame's points show the joint and where they hide it (a
+straight limb hides the twist above it). Beside synthetic motions, clips of measured ones: ``--data FOLDER``.
 """
 
 import argparse
