@@ -164,6 +164,21 @@ def test_curve_truth_and_frames_at_a_limit(motion):
     }
 
 
+def test_a_band_of_two_deviations_lies_around_the_curve(motion):
+    spread = 1 + np.arange(motion.sizes["time"]) % 3
+    motion["joint_angle_std"] = (("time", "dof"), np.outer(spread, np.ones(motion.sizes["dof"])))
+    _, axes = plotting.plot_joint_angles(motion, ["pelvis.tilt"])
+    ax = axes["pelvis.tilt"]
+    (band,) = (part for part in ax.collections if part.get_label() == "± 2 standard deviations")
+    corners = band.get_paths()[0].vertices
+    curve = motion["joint_angle"].sel(dof="pelvis.tilt").values
+    for time, angle, std in zip(motion["time"].values, curve, spread, strict=True):
+        there = corners[np.isclose(corners[:, 0], time), 1]
+        assert there.min() == pytest.approx(angle - 2 * std) and there.max() == pytest.approx(angle + 2 * std)
+    low, high = ax.get_ylim()
+    assert low < (curve - 2 * spread).min() and (curve + 2 * spread).max() < high
+
+
 def test_y_axis_holds_the_curve_and_only_the_limit_near_it(motion):
     _, axes = plotting.plot_joint_angles(motion, ["knee_right.flexion"])
     low, high = axes["knee_right.flexion"].get_ylim()
