@@ -136,7 +136,11 @@ def draw_honest(ax, result: xr.Dataset) -> None:
         ax.plot(ends, factor * ends, color="#999999", lw=0.8, ls=":", label=label)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if ends[0] < tick < ends[1]]
+    ticks = [
+        tick
+        for tick in (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50)
+        if ends[0] < tick < ends[1]
+    ]
     for axis, place in ((ax.set_xticks, ax.set_xlim), (ax.set_yticks, ax.set_ylim)):
         axis(ticks, [f"{tick:g}" for tick in ticks])
         place(*ends)

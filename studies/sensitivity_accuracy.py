@@ -3,8 +3,8 @@
 Motions of both chains inside ROMs that are narrower than they need, so that many limits hold. Each limit is
 moved up and down by a thousandth of a degree, the motion solved again to rounding, and the difference
 compared with the multiplier (``cost_per_bound``) and the derivatives of all angles (``angle_per_bound``).
-Where another angle meets or leaves its limit on the way there is no one slope to compare with: the step is then
-shorter, until the same limits hold on both sides.
+Where another angle meets or leaves its limit on the way there is no one slope to compare with: the step is
+then shorter, until the same limits hold on both sides.
 """
 
 import argparse
@@ -141,7 +141,9 @@ def figure(result: xr.Dataset) -> plt.Figure:
     place = np.arange(result.sizes["case"])
     for name, limit in STATED.items():
         ax.plot(place, result[name], "o", color=COLOURS[name], ms=4, label=NAMES[name])
-        ax.axhline(limit, color=COLOURS[name], lw=1, ls="--", label=f"stated: at most {limit:g}")
+        ax.axhline(
+            limit, color=COLOURS[name], lw=1, ls="--", label=f"stated: at most $10^{{{np.log10(limit):.0f}}}$"
+        )
     for motion in dict.fromkeys(result.motion.values):
         own = place[result.motion.values == motion]
         ax.axvline(own[-1] + 0.5, color="#CCCCCC", lw=0.8)
