@@ -23,6 +23,7 @@ ACTIVE_SET_ROUNDS = 3
 ATTEMPTS = 12  # dampings tried in one iteration
 NEAR = 0.1  # relative gain of an iteration below which the exact Hessian is used
 SLIGHT = 1e-9  # damping, relative to the diagonal, that first follows none
+AT_LIMIT = 1e-12  # rad or m; a coordinate this close to its limit is at it
 ROUNDING = 1e-13  # relative rounding error of a cost
 
 
@@ -162,8 +163,11 @@ def minimise(
 def held(
     x: np.ndarray, slope: np.ndarray, lower: np.ndarray, upper: np.ndarray, force: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which coordinates (T, n) their lower and upper limits hold, with more than ``force`` [1/rad or 1/m]."""
-    return (x <= lower) & (slope > force), (x >= upper) & (slope < -force)
+    """Which coordinates (T, n) their lower and upper limits hold, with more than ``force`` [1/rad or 1/m].
+
+    Coordinates that were degrees for a while are a rounding off their limits.
+    """
+    return (x <= lower + AT_LIMIT) & (slope > force), (x >= upper - AT_LIMIT) & (slope < -force)
 
 
 def is_optimal(x: np.ndarray, slope: np.ndarray, cost: float, limits: Limits) -> bool:
