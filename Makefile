@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+STUDIES := $(filter-out studies/demo.py studies/make_example.py, $(wildcard studies/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo evaluate test lint clean
+.PHONY: help demo evaluate studies test lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +21,9 @@ demo: $(READY)  ## solve the bundled example; figures, GIF and NetCDF in out/dem
 
 evaluate: $(READY)  ## judge accuracy on boundary cases; report in out/evaluate (5 minutes)
 	$(BIN)/kinepose-ocp evaluate -o out/evaluate
+
+studies: $(READY)  ## run every study; figures and numbers in out/NAME (half an hour on two idle cores)
+	set -e; for study in $(STUDIES); do $(BIN)/python $$study; done
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest

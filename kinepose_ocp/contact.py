@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from kinepose_ocp.case import Case
-from kinepose_ocp.newton import held
+from kinepose_ocp.newton import AT_LIMIT, held
 
 REACHED = 1e-5  # rad; a coupled limit this near is touched
 STIFF = 1e6  # of a coupled limit that holds, relative to the largest curvature of the frame
@@ -76,7 +76,7 @@ def _forces(
     (lower, upper), (low, high) = case.bounds, reached
     movable = lower < upper
     unit = np.eye(len(q))[movable]
-    walls = np.concatenate([-unit[(q <= lower)[movable]], unit[(q >= upper)[movable]]])
+    walls = np.concatenate([-unit[(q <= lower + AT_LIMIT)[movable]], unit[(q >= upper - AT_LIMIT)[movable]]])
     columns = np.concatenate([slopes[high], -slopes[low], walls])
     found = nnls(columns[:, movable].T, -slope[movable], maxiter=100 * len(columns))[0]
     pull = np.zeros(len(slopes))

@@ -27,6 +27,7 @@ SLIGHT = 1e-9  # damping, relative to the diagonal, that first follows none
 STIFFNESS = 5.0  # penalty of coupled ranges, relative to the curvature of the cost; 100 doubles iterations
 STIFFEST = 1e6  # growth of the penalty at which a coupled range is given up
 FEASIBLE = 1e-8  # rad; a coupled range is kept
+AT_LIMIT = 1e-12  # rad or m; a coordinate this close to its limit is at it
 ROUNDING = 1e-13  # relative rounding error of a cost
 
 
@@ -201,8 +202,11 @@ def _descend(
 def held(
     x: np.ndarray, slope: np.ndarray, lower: np.ndarray, upper: np.ndarray, force: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which coordinates (T, n) their lower and upper limits hold, with more than ``force`` [1/rad or 1/m]."""
-    return (x <= lower) & (slope > force), (x >= upper) & (slope < -force)
+    """Which coordinates (T, n) their lower and upper limits hold, with more than ``force`` [1/rad or 1/m].
+
+    Coordinates that were degrees for a while are a rounding off their limits.
+    """
+    return (x <= lower + AT_LIMIT) & (slope > force), (x >= upper - AT_LIMIT) & (slope < -force)
 
 
 def is_optimal(x: np.ndarray, slope: np.ndarray, cost: float, limits: Limits) -> bool:

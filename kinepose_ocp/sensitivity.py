@@ -20,7 +20,7 @@ from threadpoolctl import ThreadpoolController
 from kinepose_ocp.case import Case
 from kinepose_ocp.chain import Chain
 from kinepose_ocp.contact import Contact, contact
-from kinepose_ocp.newton import BandedHessian
+from kinepose_ocp.newton import AT_LIMIT, BandedHessian
 from kinepose_ocp.terms import KeypointPosition, Term
 
 _BLAS = ThreadpoolController()
@@ -67,7 +67,7 @@ class _Response:
     def weak(self) -> np.ndarray:
         """(T, n) which coordinates touch a limit with hardly any force."""
         lower, upper = self.case.bounds
-        return self.free & ((self.q <= lower) | (self.q >= upper))
+        return self.free & ((self.q <= lower + AT_LIMIT) | (self.q >= upper - AT_LIMIT))
 
     def to_moved(self, moved: np.ndarray) -> np.ndarray:
         """Change (T, n) of all coordinates when held ones are moved by ``moved`` (T, n)."""

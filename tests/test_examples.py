@@ -1,7 +1,10 @@
 """What README and the studies show runs as it stands."""
 
 import importlib.util
+import inspect
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ from kinepose_ocp import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OTHER_SCRIPTS = {"demo", "make_example"}
+STUDIES = {path.stem for path in (ROOT / "studies").glob("*.py")} - OTHER_SCRIPTS
 
 
 def study(name):
@@ -109,3 +114,84 @@ def test_study_file(folder, capsys):
     highest = swept.joint_angle.sel(dof="elbow_right.z").max("time")
     assert highest.dims == ("elbow_right.z_upper", "noise")
     assert (highest <= swept["elbow_right.z_upper"] + 1e-6).all() and float(highest[0, 0]) > 49
+
+
+def test_rom_sensitivity(folder, capsys):
+    throw = {"frames": slice(176, 200), "errors": {"noise": 0.005}}
+    result = study("rom_sensitivity").main(folder / "rom", limits=(-88, -90), **throw)
+    assert "right shoulder rotation, lower limit" in capsys.readouterr().out
+    assert (result.converged == 1).all()
+    again = result.cost.sum("term") - result.base_cost
+    assert abs(float(again.sel(limit=-90))) < 1e-6 * float(result.base_cost)
+    slope = float(result.cost_per_bound.sel(bound="shoulder_right.rotation lower"))
+    assert float(again.sel(limit=-88)) == pytest.approx(2 * slope, rel=0.2)
+    assert {path.name for path in (folder / "rom").iterdir()} == {"rom_sensitivity.nc", "rom_sensitivity.png"}
+
+
+def test_temporal_weight(folder, capsys):
+    small = {"frames": 30, "smoothness": (100, 3000), "noise": (0.005,), "seeds": [2400], "workers": 1}
+    result = study("temporal_weight").main(folder / "weight", **small)
+    assert "auto" in capsys.readouterr().out
+    assert float(result.mpjas_automatic.mean()) < float(result.mpjas.sel(smoothness=100).mean())
+    made = {path.name for path in (folder / "weight").iterdir()}
+    assert made == {"temporal_weight.nc", "temporal_weight.png"}
+
+
+def test_noise_and_dropout(folder, capsys):
+    small = {"frames": 30, "noise": (0.005,), "missing": (0.0, 0.2), "seeds": [2500], "workers": 1}
+    result = study("noise_and_dropout").main(folder / "noise", **small)
+    assert "20 % missing" in capsys.readouterr().out
+    assert (result.error > 0).all() and (result.predicted > 0).all()
+    made = {path.name for path in (folder / "noise").iterdir()}
+    assert made == {"noise_and_dropout.nc", "noise_and_dropout.png"}
+
+
+def test_dof_mask(folder, capsys):
+    small = {"points": ("17 points",), "seeds": (17,), "workers": 1, "frames": slice(176, 200)}
+    masks = ("as shipped", "hip rotation locked")
+    result = study("dof_mask").main(folder / "mask", masks=masks, **small)
+    assert "hip rotation locked" in capsys.readouterr().out
+    thighs = result.error.sel(segment="thighs", points="17 points")
+    assert float(thighs.sel(mask="hip rotation locked")) > float(thighs.sel(mask="as shipped"))
+    assert {path.name for path in (folder / "mask").iterdir()} == {"dof_mask.nc", "dof_mask.png"}
+
+
+def test_masks_change_the_dofs_that_they_name():
+    module, shipped = study("dof_mask"), kp.load_chain("fullbody")
+    for mask, dofs in {**module.LOCKED, **module.UNLOCKED}.items():
+        changed = set(module.masked(mask).free_dofs) ^ set(shipped.free_dofs)
+        assert {module.sideless(name) for name in changed} == set(dofs), mask
+
+
+def test_sensitivity_accuracy(folder, capsys):
+    module = study("sensitivity_accuracy")
+    result = module.main(folder / "accuracy", motions=[("fullbody", 3)], frames=12, count=3)
+    assert "stated" in capsys.readouterr().out
+    for name, limit in module.STATED.items():
+        assert float(result[name].max()) < limit
+    made = {path.name for path in (folder / "accuracy").iterdir()}
+    assert made == {"sensitivity_accuracy.nc", "sensitivity_accuracy.png"}
+
+
+def test_performance(folder, capsys):
+    result = study("performance").main(folder / "time", chains=("imvip22",), frames=(8, 16), repeats=1)
+    assert "building the program" in capsys.readouterr().out
+    assert (result.seconds.sel(stage="solver") > 0).all() and (result.sure_over_solve > 0).all()
+    assert {path.name for path in (folder / "time").iterdir()} == {"performance.nc", "performance.png"}
+
+
+@pytest.mark.parametrize("name", sorted(STUDIES))
+def test_every_study_is_run_described_and_tested(name):
+    """It writes to the folder it is given, out/NAME by default; the list and these tests know it."""
+    source = (ROOT / "studies" / f"{name}.py").read_text(encoding="utf-8")
+    assert next(iter(inspect.signature(study(name).main).parameters)) == "folder"
+    assert f'default=Path("out/{name}")' in source
+    assert f'study("{name}")' in Path(__file__).read_text(encoding="utf-8")
+    assert f"| `{name}` |" in (ROOT / "studies" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_runs_every_study():
+    command = ["make", "--dry-run", "studies", "PYTHON=false"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"studies/(\w+)\.py", made)) == STUDIES

@@ -16,6 +16,7 @@ from kinepose_ocp import plotting
 from kinepose_ocp.chain import Chain, Joint, Site
 from kinepose_ocp.chain_file import chain_from_yaml, chain_to_yaml, load_chain
 from kinepose_ocp.errors import DataError
+from kinepose_ocp.plotting import clip, content, scene
 
 LEG = """
 schema: 1
@@ -134,13 +135,13 @@ def test_a_row_for_each_joint_right_beside_left_and_no_locked_dof(motion):
     [("hip_r", "hip_l"), ("right_hip", "left_hip"), ("R_Hip", "L_Hip"), ("HipRight", "HipLeft")],
 )
 def test_sides_are_told_from_the_name(right, left):
-    assert plotting._side(right) == ("hip", "right")
-    assert plotting._side(left) == ("hip", "left")
+    assert content.side_of(right) == ("hip", "right")
+    assert content.side_of(left) == ("hip", "left")
 
 
 @pytest.mark.parametrize("name", ["pelvis", "skull", "tail", "lumbar", "l", "right", "radius"])
 def test_other_names_are_in_the_middle(name):
-    assert plotting._side(name) == (name, "middle")
+    assert content.side_of(name) == (name, "middle")
 
 
 def test_curve_truth_and_frames_at_a_limit(motion):
@@ -161,6 +162,21 @@ def test_curve_truth_and_frames_at_a_limit(motion):
         "truth",
         "at a limit of the range of motion",
     }
+
+
+def test_a_band_of_two_deviations_lies_around_the_curve(motion):
+    spread = 1 + np.arange(motion.sizes["time"]) % 3
+    motion["joint_angle_std"] = (("time", "dof"), np.outer(spread, np.ones(motion.sizes["dof"])))
+    _, axes = plotting.plot_joint_angles(motion, ["pelvis.tilt"])
+    ax = axes["pelvis.tilt"]
+    (band,) = (part for part in ax.collections if part.get_label() == "± 2 standard deviations")
+    corners = band.get_paths()[0].vertices
+    curve = motion["joint_angle"].sel(dof="pelvis.tilt").values
+    for time, angle, std in zip(motion["time"].values, curve, spread, strict=True):
+        there = corners[np.isclose(corners[:, 0], time), 1]
+        assert there.min() == pytest.approx(angle - 2 * std) and there.max() == pytest.approx(angle + 2 * std)
+    low, high = ax.get_ylim()
+    assert low < (curve - 2 * spread).min() and (curve + 2 * spread).max() < high
 
 
 def test_y_axis_holds_the_curve_and_only_the_limit_near_it(motion):
@@ -216,8 +232,8 @@ def test_figures_stand_upright_whatever_axis_is_up(motion, frame, columns, signs
     turned = motion.assign_attrs(chain_yaml=chain_to_yaml(replace(leg(), frame=frame)))
     for name in ("joint_position", "keypoint_position", "keypoint_observed"):
         turned[name] = motion[name].copy(data=motion[name].values[..., columns] * signs)
-    joints = plotting._scene(turned).joints
-    np.testing.assert_allclose(joints, plotting._scene(motion).joints)
+    joints = scene.scene_of(turned).joints
+    np.testing.assert_allclose(joints, scene.scene_of(motion).joints)
     (_, pelvis_up, _), (_, knee_up, _) = joints[0, :2]
     assert pelvis_up > knee_up + 0.3
     assert joints[0, 1, 2] > joints[0, 2, 2]  # the right side is the near one
@@ -233,8 +249,8 @@ def test_key_frames_take_an_axes_and_refuse_a_count_below_one(motion):
 
 def test_far_measured_points_are_left_out(motion):
     motion["keypoint_observed"][3, 1] = 50.0
-    scene = plotting._scene(motion)
-    assert np.isnan(scene.measured[3, 1]).all() and np.isfinite(scene.measured[4, 1]).all()
+    measured = scene.scene_of(motion).measured
+    assert np.isnan(measured[3, 1]).all() and np.isfinite(measured[4, 1]).all()
 
 
 @pytest.mark.parametrize("case", ["one frame", "missing frames", "a missing joint", "all missing", "a dot"])
@@ -271,7 +287,7 @@ def seconds(path) -> float:
 )
 def test_clips_keep_real_time(tmp_path, rate, frames, fps):
     motion = make_motion(leg(), frames, rate)
-    shown, interval = plotting._clip_frames(motion["time"].values, fps, max_frames=20)
+    shown, interval = clip.clip_frames(motion["time"].values, fps, max_frames=20)
     plotting.animate(motion, tmp_path / "clip.gif", fps, max_frames=20)
     assert len(shown) <= 20
     assert seconds(tmp_path / "clip.gif") == pytest.approx(len(shown) * interval)

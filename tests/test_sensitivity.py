@@ -7,6 +7,7 @@ import kinepose_ocp as kp
 from kinepose_ocp import newton
 from kinepose_ocp.case import Case
 from kinepose_ocp.posterior import coordinates
+from kinepose_ocp.sensitivity import sensitivities
 from kinepose_ocp.synthetic import measure, random_motion
 
 STD = 0.005  # m
@@ -73,6 +74,18 @@ def test_prices_are_sums_of_multipliers(solved):
         state = {"lower": 1, "upper": 2}[side]
         price = motion.bound_multiplier.sel(dof=name).where(motion.bound_state.sel(dof=name) == state).sum()
         assert float(owed.cost_per_bound.sel(bound=bound)) == pytest.approx(float(price), rel=1e-6)
+
+
+def test_a_rounding_off_a_limit_is_at_it(solved):
+    """Angles of a file were degrees: radians again, they may lie a rounding inside their limits."""
+    chain, problem, motion, owed = solved
+    case, q = Case(problem, chain, problem.keypoints, TERMS), coordinates(chain, motion)
+    lower, upper = case.bounds
+    for towards in (-np.inf, np.inf):
+        rounded = np.where((q <= lower) | (q >= upper), np.nextafter(q, towards), q)
+        found = sensitivities(case, rounded)
+        assert list(found.bound.values) == list(owed.bound.values)
+        assert np.allclose(found.angle_per_bound, owed.angle_per_bound, atol=1e-6)
 
 
 def test_lengths_against_solving_again(solved):
