@@ -1,21 +1,40 @@
 """Linear blend skinning as CasADi expressions: one formula serves numbers and symbols.
 
-A vertex x of the shaped body moves as v = sum_k w_k (R_k (x - J_k) + p_k) with the rotations R_k and centres p_k
-of the joints after the pose and their centres J_k before it (Loper et al., SMPL, 2015). Kinematics are
+A vertex x of the shaped body moves as v = sum_k w_k (R_k (x - J_k) + p_k) with the rotations R_k and centres
+p_k of the joints after the pose and their centres J_k before it (Loper et al., SMPL, 2015). Kinematics are
 scalar expressions; the vertices are matrix expressions, so that a whole body of 12,000 vertices stays fast.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import casadi as ca
 import numpy as np
 
-if TYPE_CHECKING:
-    from kinepose_ocp.surface.body import LinearBody
-
+Expression = ca.Function  # for numbers and for symbols
 TINY = 1e-12  # rad^2; keeps the angle of a rotation vector differentiable at zero
+
+
+class Skinned(Protocol):
+    """What skinning needs of a body: see :class:`~kinepose_ocp.surface.body.LinearBody`."""
+
+    @property
+    def template(self) -> np.ndarray: ...
+    @property
+    def shape_directions(self) -> np.ndarray: ...
+    @property
+    def joint_template(self) -> np.ndarray: ...
+    @property
+    def joint_directions(self) -> np.ndarray: ...
+    @property
+    def weights(self) -> np.ndarray: ...
+    @property
+    def parents(self) -> tuple[int, ...]: ...
+    @property
+    def pose_directions(self) -> np.ndarray | None: ...
+    @property
+    def pose_feature(self) -> str | None: ...
 
 
 def sine_ratio(angle: ca.SX) -> ca.SX:
@@ -44,7 +63,7 @@ def matrix_feature(vector: ca.SX) -> ca.SX:
     return ca.vec((rotation_of(vector) - ca.SX.eye(3)).T)
 
 
-def pose_feature(body: LinearBody, shape: ca.SX, rotations: ca.SX) -> ca.SX:
+def pose_feature(body: Skinned, shape: ca.SX, rotations: ca.SX) -> ca.SX:
     """What the pose correctives of a body are multiplied with (P,); empty for a body without.
 
     STAR's correctives also depend on the second shape component (Osman et al. 2020).
@@ -57,7 +76,7 @@ def pose_feature(body: LinearBody, shape: ca.SX, rotations: ca.SX) -> ca.SX:
     return ca.SX(0, 1)
 
 
-def kinematics(body: LinearBody) -> ca.Function:
+def kinematics(body: Skinned) -> Expression:
     """Motion of a body's joints.
 
     Inputs: shape (S,), rotations (3, K) rotation vectors [rad] relative to the parent, translation (3,) [m].
@@ -84,13 +103,18 @@ def kinematics(body: LinearBody) -> ca.Function:
     return ca.Function(
         "body_kinematics",
         [shape, rotations, translation],
-        [ca.horzcat(*turned), ca.horzcat(*position), ca.horzcat(*shift), pose_feature(body, shape, rotations)],
+        [
+            ca.horzcat(*turned),
+            ca.horzcat(*position),
+            ca.horzcat(*shift),
+            pose_feature(body, shape, rotations),
+        ],
         ["shape", "rotations", "translation"],
         ["rotation", "position", "shift", "feature"],
     )
 
 
-def skin(body: LinearBody, vertices: np.ndarray) -> ca.Function:
+def skin(body: Skinned, vertices: np.ndarray) -> Expression:
     """Motion of some vertices of a body, numbers or symbols.
 
     Inputs as :func:`kinematics`. Outputs: vertices (3, N) [m]; rotation (3, 3 K); position (3, K) [m].
