@@ -13,7 +13,7 @@ help:  ## list the targets
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,c3d,excel,cluster,studies]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,c3d,excel,cluster,studies,surface]'
 	@touch $@
 
 demo: $(READY)  ## solve the bundled example; figures, GIF and NetCDF in out/demo

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import math
 from collections.abc import Callable, Mapping
@@ -110,13 +109,10 @@ class _ChainFile(Strict):
 
 # ---- where the shipped files are ---------------------------------------------------------------
 def models_dir() -> Path:
-    """Return the folder of the shipped chains: of the installed package, else of the checkout."""
-    spec = importlib.util.find_spec("kinepose_ocp.models")
-    if spec is not None and spec.submodule_search_locations:
-        for place in spec.submodule_search_locations:
-            if any(Path(place).glob("*.yaml")):
-                return Path(place)
-    return Path(__file__).resolve().parent.parent / "models"
+    """Return the folder of the shipped chains: in the installed package, else in this checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "models"
+    return installed if installed.is_dir() else package.parent / "models"
 
 
 def shipped_chains() -> list[str]:

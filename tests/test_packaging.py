@@ -26,8 +26,10 @@ CONDA_NAMES = {  # where they differ from those of PyPI
     "netCDF4": "netcdf4",
     "build": "python-build",
     "SALib": "salib",
+    "libigl": "igl",
 }
 ENGINES = {"netCDF4"}  # declared, but imported by xarray
+IMPORT_NAMES = {"igl": "libigl"}  # where a module is not called as its package
 
 
 # ---- the archives --------------------------------------------------------------------------------
@@ -78,6 +80,7 @@ def shipped_files(folder):
 def test_what_is_to_be_shipped_is_here():
     models = shipped_files("models")
     assert {"fullbody.yaml", "imvip22.yaml", "layouts/h36m17.yaml", "couplings/fullbody.yaml"} <= models
+    assert {"surface/body.npz", "surface/bones.npz", "surface/anatomy.yaml", "surface/NOTICE"} <= models
     assert any(name.startswith("examples/") for name in models)
 
 
@@ -129,6 +132,7 @@ def imported():
             found |= {
                 "ruamel.yaml" if name.startswith("ruamel") else name.partition(".")[0] for name in names
             }
+    found = {IMPORT_NAMES.get(name, name) for name in found}
     return found - set(sys.stdlib_module_names) - {"kinepose_ocp"}
 
 

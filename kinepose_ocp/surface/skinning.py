@@ -1,0 +1,148 @@
+"""Linear blend skinning as CasADi expressions: one formula serves numbers and symbols.
+
+A vertex x of the shaped body moves as v = sum_k w_k (R_k (x - J_k) + p_k) with the rotations R_k and centres
+p_k of the joints after the pose and their centres J_k before it (Loper et al., SMPL, 2015). Kinematics are
+scalar expressions; the vertices are matrix expressions, so that a whole body of 12,000 vertices stays fast.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import casadi as ca
+import numpy as np
+
+Expression = ca.Function  # for numbers and for symbols
+TINY = 1e-12  # rad^2; keeps the angle of a rotation vector differentiable at zero
+
+
+class Skinned(Protocol):
+    """What skinning needs of a body: see :class:`~kinepose_ocp.surface.body.LinearBody`."""
+
+    @property
+    def template(self) -> np.ndarray: ...
+    @property
+    def shape_directions(self) -> np.ndarray: ...
+    @property
+    def joint_template(self) -> np.ndarray: ...
+    @property
+    def joint_directions(self) -> np.ndarray: ...
+    @property
+    def weights(self) -> np.ndarray: ...
+    @property
+    def parents(self) -> tuple[int, ...]: ...
+    @property
+    def pose_directions(self) -> np.ndarray | None: ...
+    @property
+    def pose_feature(self) -> str | None: ...
+
+
+def sine_ratio(angle: ca.SX) -> ca.SX:
+    """Return sin(angle) / angle of a positive angle [rad]."""
+    return ca.sin(angle) / angle
+
+
+def rotation_of(vector: ca.SX) -> ca.SX:
+    """Rotation matrix (3, 3) of a rotation vector (3,) [rad], with derivatives of all orders at zero.
+
+    Rodrigues' formula with (1 - cos a) / a^2 = (sin(a/2) / (a/2))^2 / 2, which loses no digits.
+    """
+    angle = ca.sqrt(ca.sumsqr(vector) + TINY)
+    cross = ca.skew(vector)
+    return ca.SX.eye(3) + sine_ratio(angle) * cross + sine_ratio(angle / 2) ** 2 / 2 * (cross @ cross)
+
+
+def quaternion_feature(vector: ca.SX) -> ca.SX:
+    """Quaternion x, y, z, w - 1 (4,) of a rotation vector (3,) [rad]: what STAR's correctives act on."""
+    half = ca.sqrt(ca.sumsqr(vector) + TINY) / 2
+    return ca.vertcat(sine_ratio(half) / 2 * vector, -2 * ca.sin(half / 2) ** 2)
+
+
+def matrix_feature(vector: ca.SX) -> ca.SX:
+    """R - I (9,), row by row: what SMPL's correctives act on."""
+    return ca.vec((rotation_of(vector) - ca.SX.eye(3)).T)
+
+
+def pose_feature(body: Skinned, shape: ca.SX, rotations: ca.SX) -> ca.SX:
+    """What the pose correctives of a body are multiplied with (P,); empty for a body without.
+
+    STAR's correctives also depend on the second shape component (Osman et al. 2020).
+    """
+    joints = range(1, len(body.parents))
+    if body.pose_feature == "matrix":
+        return ca.vertcat(*(matrix_feature(rotations[:, joint]) for joint in joints))
+    if body.pose_feature == "quaternion":
+        return ca.vertcat(*(quaternion_feature(rotations[:, joint]) for joint in joints), shape[1])
+    return ca.SX(0, 1)
+
+
+def kinematics(body: Skinned) -> Expression:
+    """Motion of a body's joints.
+
+    Inputs: shape (S,), rotations (3, K) rotation vectors [rad] relative to the parent, translation (3,) [m].
+    Outputs: rotation (3, 3 K) global, side by side; position (3, K) [m]; shift (3, K) [m], of a vertex that
+    follows one joint, R_k x + shift_k; feature (P,) of the pose correctives.
+    """
+    count = len(body.parents)
+    shape = ca.SX.sym("shape", body.shape_directions.shape[2])
+    rotations = ca.SX.sym("rotations", 3, count)
+    translation = ca.SX.sym("translation", 3)
+    directions = ca.DM(body.joint_directions.reshape(3 * count, -1))
+    rest = ca.DM(body.joint_template.T) + ca.reshape(directions @ shape, 3, count)
+    turned: list[ca.SX] = []
+    position: list[ca.SX] = []
+    for joint, parent in enumerate(body.parents):
+        local = rotation_of(rotations[:, joint])
+        if parent < 0:
+            turned.append(local)
+            position.append(rest[:, joint] + translation)
+        else:
+            turned.append(turned[parent] @ local)
+            position.append(position[parent] + turned[parent] @ (rest[:, joint] - rest[:, parent]))
+    shift = [position[joint] - turned[joint] @ rest[:, joint] for joint in range(count)]
+    return ca.Function(
+        "body_kinematics",
+        [shape, rotations, translation],
+        [
+            ca.horzcat(*turned),
+            ca.horzcat(*position),
+            ca.horzcat(*shift),
+            pose_feature(body, shape, rotations),
+        ],
+        ["shape", "rotations", "translation"],
+        ["rotation", "position", "shift", "feature"],
+    )
+
+
+def combined(directions: np.ndarray, numbers: ca.MX) -> ca.MX:
+    """Sum (3, N) of directions (N, 3, P) times numbers (P,): a row times a matrix, in the order of memory."""
+    rows = ca.DM(directions.reshape(-1, directions.shape[2]).T)
+    return ca.reshape(numbers.T @ rows, 3, len(directions))
+
+
+def skin(body: Skinned, vertices: np.ndarray) -> Expression:
+    """Motion of some vertices of a body, numbers or symbols.
+
+    Inputs as :func:`kinematics`. Outputs: vertices (3, N) [m]; rotation (3, 3 K); position (3, K) [m].
+    """
+    joints = len(body.parents)
+    shape = ca.MX.sym("shape", body.shape_directions.shape[2])
+    rotations = ca.MX.sym("rotations", 3, joints)
+    translation = ca.MX.sym("translation", 3)
+    rotation, position, shift, feature = kinematics(body)(shape, rotations, translation)
+    moved = combined(body.shape_directions[vertices], shape)
+    if body.pose_directions is not None:
+        moved += combined(body.pose_directions[vertices], feature)
+    rest = ca.DM(body.template[vertices].T) + moved
+    weights = ca.sparsify(ca.DM(body.weights[vertices].T))
+    blended = ca.reshape(rotation, 9, joints) @ weights
+    skinned = shift @ weights
+    for column in range(3):
+        skinned += blended[3 * column : 3 * column + 3, :] * ca.repmat(rest[column, :], 3, 1)
+    return ca.Function(
+        "body_skin",
+        [shape, rotations, translation],
+        [skinned, rotation, position],
+        ["shape", "rotations", "translation"],
+        ["vertices", "rotation", "position"],
+    )
