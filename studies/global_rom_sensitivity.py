@@ -37,7 +37,7 @@ COLOURS = {"first": "#77AADD", "total": "#0077BB"}
 
 
 def main(
-    folder: Path, size: int = 128, workers: int = 2, local: bool = False, seconds=SECONDS, seed: int = 1
+    folder: Path, size: int = 64, workers: int = 2, local: bool = False, seconds=SECONDS, seed: int = 1
 ) -> xr.Dataset:
     """Solve the throw with all limits of the design; write figure, indices and changes to ``folder``."""
     chain = kp.load_chain("fullbody")
@@ -128,7 +128,7 @@ def figure(result: xr.Dataset) -> plt.Figure:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("out/global_rom_sensitivity"))
-    parser.add_argument("--size", type=int, default=128, help="points of the design, a power of 2")
+    parser.add_argument("--size", type=int, default=64, help="points of the design, a power of 2")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--local", action="store_true", help="plain processes instead of a Dask cluster")
     given = parser.parse_args()
