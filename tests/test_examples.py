@@ -141,7 +141,7 @@ def test_sensitivity_accuracy(folder, capsys):
 
 
 def test_performance(folder, capsys):
-    result = study("performance").main(folder / "time", chains=("imvip22",), frames=(8,), repeats=1)
+    result = study("performance").main(folder / "time", chains=("fullbody",), frames=(8,), repeats=1)
     assert "building the program" in capsys.readouterr().out
     assert (result.seconds.sel(stage="solver") > 0).all() and (result.sure_over_solve > 0).all()
     assert {path.name for path in (folder / "time").iterdir()} == {"performance.nc", "performance.png"}
