@@ -132,12 +132,12 @@ def judged(frames: slice, points: str, mask: str, seed: int) -> np.ndarray:
 
 def report(result: xr.Dataset) -> None:
     """Print errors, deviations, misfit and cost."""
-    print(f"RMS error (predicted) [degree]{'':10s}" + "".join(f"{n:>16s}" for n in result.segment.values))
+    print(f"{'RMS error (predicted) [degree]':55s}" + "".join(f"{n:>16s}" for n in result.segment.values))
     for points, mask in product(result.points.values, result.mask.values):
         one = result.sel(points=points, mask=mask)
         cells = [f"{float(e):7.1f} ({float(p):4.1f})" for e, p in zip(one.error, one.predicted, strict=True)]
         misfit = f"   misfit {float(one.misfit):.1f} mm, cost {float(one.cost):.0f}"
-        print(f"{points:12s}{mask:34s}" + "".join(f"{cell:>16s}" for cell in cells) + misfit)
+        print(f"{points:21s}{mask:34s}" + "".join(f"{cell:>16s}" for cell in cells) + misfit)
 
 
 def figure(result: xr.Dataset) -> plt.Figure:
@@ -159,8 +159,9 @@ def figure(result: xr.Dataset) -> plt.Figure:
         bars.tick_params(left=False)
         plotting.unframed(bars)
     drawing.supxlabel(
-        f"Large: RMS error. In brackets: what the answer predicts for it. Colour: change from '{SHIPPED}', "
-        "orange worse, blue better.",
+        f"RMS error (in brackets: what the answer predicts for it). Colour: change from '{SHIPPED}', orange "
+        "worse, violet better.\nThe prediction takes what is locked, and what no point shows, as known: a "
+        "wrong lock, or a hidden forearm, it cannot tell.",
         fontsize=9,
     )
     return drawing

@@ -117,7 +117,7 @@ def figure(result: xr.Dataset) -> plt.Figure:
     against.set_ylabel("RMS angular error [°]")
     against.set_xlim(0)
     against.set_ylim(0)
-    against.legend(frameon=False, fontsize=8, loc="upper left")
+    against.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.13), ncols=2)
     draw_honest(honest, result)
     plotting.unframed(against, honest)
     return drawing

@@ -16,12 +16,13 @@ import xarray as xr
 
 import kinepose_ocp as kp
 from kinepose_ocp import plotting
+from kinepose_ocp.anatomy import hidden_dofs
 from kinepose_ocp.case import Case
 from kinepose_ocp.case_motions import randomly
 from kinepose_ocp.lengths import with_estimated_lengths
 from kinepose_ocp.pose_prior import PoseStatistics
 from kinepose_ocp.posterior import coordinates, uncertainty
-from kinepose_ocp.problem import build_problem
+from kinepose_ocp.problem import build_problem, with_held
 from kinepose_ocp.sensitivity import sensitivities
 from kinepose_ocp.smoothing import FIRST_NOISE, Smoothness
 
@@ -99,7 +100,8 @@ def clocked(work):
 
 def first_case(chain: kp.Chain, keypoints: xr.Dataset) -> Case:
     """What the choice of noise and smoothness begins with."""
-    moving = chain.with_moving_root()
+    measured = [str(name) for name in keypoints.keypoint.values]
+    moving = with_held(chain, hidden_dofs(chain, measured)).with_moving_root()
     terms = Smoothness.first(moving).terms(PoseStatistics(keypoints.time.values).step)
     problem = build_problem(moving, keypoints, terms)
     return Case(problem, problem.kernels.chain, problem.keypoints, terms)
