@@ -4,8 +4,8 @@ The numbers are quoted from the tables as they are commonly cited, each with its
 
 * Drillis & Contini 1966, Body Segment Parameters, as drawn in Winter, Biomechanics and Motor Control of Human
   Movement, 4th ed. 2009, fig. 4.1 (fractions of the stature);
-* de Leva 1996, J Biomech 29:1223-1230, table 4 with its alternative end points: lengths between joint centres of
-  100 men (stature 1741 mm) and 15 women (1735 mm), all young.
+* de Leva 1996, J Biomech 29:1223-1230, table 4 with its alternative end points: lengths between joint centres
+  of 100 men (stature 1741 mm) and 15 women (1735 mm), all young.
 
 The sources differ from each other by more than 5 % in some segments (upper arm, thigh of women, foot), so a
 segment counts as far off when it lies outside all of them.
@@ -55,7 +55,7 @@ ENDS = {  # joints, or landmarks "part/name" in the order of preference; one lis
 
 @dataclass(frozen=True)
 class Proportion:
-    """One segment: length [m] and share of the stature [1] (mean of both sides), published shares by source."""
+    """One segment: length [m], share of the stature [1] (mean of both sides), published shares by source."""
 
     segment: str
     length: float
@@ -77,8 +77,8 @@ class Proportion:
 def proportions(geometry: JointGeometry, stature: float) -> tuple[Proportion, ...]:
     """Compare the segments of a person of some stature [m] with published ones.
 
-    The geometry must stand upright: trunk and head are measured along straight lines. A segment whose landmarks
-    are not known is left out.
+    The geometry must stand upright: trunk and head are measured along straight lines. A segment whose
+    landmarks are not known is left out.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Joint centres and axes of one person: the seam between a skeleton of bones and everything that needs no bones.
+"""Joint centres and axes of one person: the seam between bones and everything that needs no bones.
 
-The geometry may stand in any pose; what is made of it (:mod:`kinepose_ocp.surface.to_chain`) speaks in frames of
-the parts, so that the pose does not matter as long as the parts meet at their joints.
+The geometry may stand in any pose; what is made of it (:mod:`kinepose_ocp.surface.to_chain`) speaks in frames
+of the parts, so that the pose does not matter as long as the parts meet at their joints.
 World: metres, x forward, y left, z up.
 """
 
@@ -35,9 +35,9 @@ SKIN = {  # landmark of the body's surface: part that it moves with, and its nam
 class JointGeometry:
     """Where the joints of a person are, in one pose.
 
-    centres: joint -> (3,) [m]; axes: joint -> (3, 3), rows flexion (to the right), abduction (forward) and twist (up)
-    axis as the child part carries them; frames: part -> (3, 3), columns forward, left, up of that part when the
-    person stands upright with hanging arms; landmarks: "part/name" -> (3,) [m].
+    centres: joint -> (3,) [m]; axes: joint -> (3, 3), rows flexion (to the right), abduction (forward) and
+    twist (up) axis as the child part carries them; frames: part -> (3, 3), columns forward, left, up of that
+    part when the person stands upright with hanging arms; landmarks: "part/name" -> (3,) [m].
     """
 
     centres: Mapping[str, np.ndarray]
@@ -86,8 +86,8 @@ def scaled_geometry(
     scales
         (P, 3) of every part along the axes of the template [1].
     offsets
-        More landmarks: part -> name -> (3,) [m] from the joint that the part hangs at (the template's origin for the
-        root), scaled already, in the directions of the template.
+        More landmarks: part -> name -> (3,) [m] from the joint that the part hangs at (the template's origin
+        for the root), scaled already, in the directions of the template.
 
     Raises
     ------
@@ -123,7 +123,8 @@ def placed_geometry(placed: PlacedSkeleton, skin: Mapping[str, np.ndarray] | Non
     Parameters
     ----------
     skin
-        Landmarks on the surface of the same body in the same pose: name -> (3,) [m]; those of :data:`SKIN` count.
+        Landmarks on the surface of the same body in the same pose: name -> (3,) [m]; those of :data:`SKIN`
+        count.
     """
     anchors = {joint.child: joint.centre for joint in placed.skeleton.joints}
     offsets: dict[str, dict[str, np.ndarray]] = {}

@@ -1,10 +1,10 @@
-"""From joint centres and axes to the chain of a person: `fullbody` with the subject's own lengths and hinge axes.
+"""From joint centres and axes to the chain of a person: ``fullbody`` with own lengths and hinge axes.
 
-Angles keep their names, signs, order and ranges. Offsets are told in frames of the parts, so that the rest pose of
-the chain is the anatomical posture of ``fullbody`` (upright, arms hanging, thumbs forward), whatever pose the
-skeleton stands in. Segment frames: ISB (Wu et al. 2002, 2005): thigh and upper arm lie along their joint centres, and
-knee and elbow turn about the line through the epicondyles. The ankle keeps the axes of ``fullbody``: the tips
-of the malleoli are too close to each other to tell its inclined axis.
+Angles keep their names, signs, order and ranges. Offsets are told in frames of the parts, so that the rest
+pose of the chain is the anatomical posture of ``fullbody`` (upright, arms hanging, thumbs forward), whatever
+pose the skeleton stands in. Segment frames: ISB (Wu et al. 2002, 2005): thigh and upper arm lie along their
+joint centres, and knee and elbow turn about the line through the epicondyles. The ankle keeps the axes of
+``fullbody``: the tips of the malleoli are too close to each other to tell its inclined axis.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ SIDES = ("right", "left")
 OBLIQUE = np.radians(35)  # a hinge axis or forearm further off than this is not that of a person
 LEFT, UP = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
 SOURCE = (
-    "Joint centres, hinge axes and landmarks: of the subject, from bones placed inside the surface of the body "
-    "(kinepose_ocp.surface); what no bone shows is scaled. Ranges of motion and axes of balls: chain fullbody. "
+    "Joint centres, hinge axes and landmarks: of the subject, from bones placed inside the surface of the "
+    "body (kinepose_ocp.surface); what no bone shows is scaled. Ranges of motion, axes of balls: fullbody. "
 )
 HEAD_POINTS = {"head": ("head_top", "vertex"), "nose": ("nose_tip",)}  # of the skull, the first that there is
 SIDED_POINTS = {  # keypoint: part of the landmarks, and their names in the order of preference
@@ -46,7 +46,7 @@ def subject_chain(geometry: JointGeometry, name: str = "subject") -> Chain:
     Parameters
     ----------
     geometry
-        Joint centres [m], axes and landmarks in any pose (:func:`joint_geometry.scaled_geometry`, or your own).
+        Joint centres [m], axes and landmarks in any pose (:func:`joint_geometry.placed_geometry`, or own).
     name
         Of the chain.
 
@@ -80,9 +80,10 @@ def subject_chain(geometry: JointGeometry, name: str = "subject") -> Chain:
 
 
 def segment_frames(geometry: JointGeometry) -> dict[str, np.ndarray]:
-    """Frames (3, 3), columns forward, left, up, of the segment below every chain joint, in the geometry's pose.
+    """Frames (3, 3), columns forward, left, up, of the segment below every chain joint.
 
-    In the anatomical posture all of them are parallel, but for what a knee's or an elbow's axis is inclined.
+    They stand in the geometry's pose. In the anatomical posture all of them are parallel, but for what a
+    knee's or an elbow's axis is inclined.
     """
     frames = {
         "pelvis": geometry.frame("pelvis"),
