@@ -481,6 +481,11 @@ def _side(name: str) -> tuple[str, str]:
     return name.lower(), "middle"
 
 
+def side_of(name: str) -> str:
+    """Return the side that a name tells: right, left or middle."""
+    return _side(name)[1]
+
+
 def _nearest(time: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Index of the frame nearest to every wanted time."""
     return np.abs(time[:, None] - wanted).argmin(axis=0)
