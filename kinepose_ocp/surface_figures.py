@@ -63,7 +63,9 @@ def plot_skeleton(skin: Mesh, bones: Mesh, joints: Mapping[str, np.ndarray], tit
     _scale_bar(axes[1], views[1])
     styles: dict[str, Any] = {"ls": "", "marker": "o", "ms": 6, "mec": "white"}
     sides = [side for side in SIDE_COLOURS if any(side_of(name) == side for name in joints)]
-    handles = [Line2D([], [], color=SIDE_COLOURS[side], label=f"joint centre, {side}", **styles) for side in sides]
+    handles = [
+        Line2D([], [], color=SIDE_COLOURS[side], label=f"joint centre, {side}", **styles) for side in sides
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     if title:
         figure.suptitle(title, fontsize=11)
@@ -78,7 +80,7 @@ def _mark(ax: Axes, view: View, joints: Mapping[str, np.ndarray]) -> None:
 
 
 def _label(ax: Axes, view: View, joints: Mapping[str, np.ndarray]) -> None:
-    """Write the names beside the body, each once, without overlap: what is of the left and middle at the right."""
+    """Write the names beside the body, each once, without overlap."""
     found = {
         text: joints[name]
         for joint, text in LABELS.items()
@@ -86,7 +88,7 @@ def _label(ax: Axes, view: View, joints: Mapping[str, np.ndarray]) -> None:
         if name in joints
     }
     places = {text: view.axes[:2] @ centre for text, centre in found.items()}
-    left, right, bottom, top = view.extent
+    _, right, bottom, top = view.extent
     gap = 0.034 * (top - bottom)
     height = np.inf
     for text, (across, up) in sorted(places.items(), key=lambda item: -item[1][1]):
@@ -107,4 +109,6 @@ def _scale_bar(ax: Axes, view: View) -> None:
     _, right, bottom, top = view.extent
     low = bottom + 0.012 * (top - bottom)
     ax.plot([right - SCALE, right], [low, low], color="#222222", lw=2, solid_capstyle="butt", clip_on=False)
-    ax.text(right - SCALE / 2, low + 0.008 * (top - bottom), f"{100 * SCALE:.0f} cm", ha="center", fontsize=8.5)
+    ax.text(
+        right - SCALE / 2, low + 0.008 * (top - bottom), f"{100 * SCALE:.0f} cm", ha="center", fontsize=8.5
+    )

@@ -77,8 +77,8 @@ class Proportion:
 def proportions(geometry: JointGeometry, stature: float) -> tuple[Proportion, ...]:
     """Compare the segments of a person of some stature [m] with published ones.
 
-    The geometry must stand upright: trunk and head are measured along straight lines. A segment whose
-    landmarks are not known is left out.
+    The geometry must stand upright: trunk and head are measured along the vertical, as the sources do. A
+    segment whose landmarks are not known is left out.
 
     Raises
     ------
@@ -89,13 +89,13 @@ def proportions(geometry: JointGeometry, stature: float) -> tuple[Proportion, ..
         raise DataError(f"a stature must be a positive number [m], found {stature}")
     lengths = {segment: _of_both_sides(geometry, *ends) for segment, ends in ENDS.items()}
     hips, shoulders = _middle(geometry, "hip"), _middle(geometry, "gh")
-    lengths["trunk (middle of hips - of shoulders)"] = float(np.linalg.norm(hips - shoulders))
+    lengths["trunk (middle of hips - of shoulders)"] = float(shoulders[2] - hips[2])
     top, c7 = (
         _place(geometry, names)
         for names in (["skull/head_top", "skull/vertex"], ["cspine/c7_skin", "cspine/c7"])
     )
     if top is not None and c7 is not None:
-        lengths["head and neck (C7 - top of the head)"] = float(np.linalg.norm(top - c7))
+        lengths["head and neck (C7 - top of the head)"] = float(top[2] - c7[2])
     return tuple(
         Proportion(segment, length, length / stature, published)
         for segment, published in PUBLISHED.items()

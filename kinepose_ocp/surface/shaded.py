@@ -1,8 +1,8 @@
 """Meshes seen by a far camera: depth and normals of the nearest surface in every pixel, in plain numpy.
 
-Triangles are filled with points closer than a pixel, and the nearest point of every pixel stays. A hundred thousand
-faces take about a second, and translucent skin over opaque bones is one formula for the whole picture, where
-drawing polygons one by one leaves seams.
+Triangles are filled with points closer than a pixel, and the nearest point of every pixel stays. A hundred
+thousand faces take about a second, and translucent skin over opaque bones is one formula for the whole
+picture, where drawing polygons one by one leaves seams.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ AT_ONCE = 500_000  # points that are held at a time
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A far camera: rows of ``axes`` (3, 3) point across, up and towards it; low (2,) [m] is the lower left corner.
+    """A far camera.
 
-    size: rows and columns of the picture; pixel [m].
+    Rows of ``axes`` (3, 3) point across, up and towards it; low (2,) [m]: its lower left corner; size: rows and
+    columns of the picture; pixel [m].
     """
 
     axes: np.ndarray
@@ -73,7 +74,7 @@ def picture(view: View, skin: Mesh, bones: Mesh) -> np.ndarray:
 
 
 def _nearest(view: View, mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (rows, columns) towards the camera [m], -inf where there is nothing, and normals (..., 3) in the view."""
+    """Depth (rows, columns) towards the camera [m], -inf where nothing is; normals (..., 3) in the view."""
     seen = mesh.vertices @ view.axes.T
     normals = mesh.vertex_normals() @ view.axes.T
     facing = (mesh.face_normals() @ view.axes[2]) > 0
@@ -87,7 +88,13 @@ def _nearest(view: View, mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
         weights = _grid(int(count))
         chosen = faces[steps == count]
         for part in np.array_split(chosen, max(1, len(chosen) * len(weights) // AT_ONCE)):
-            _draw(view, depth, normal, (weights @ seen[part]).reshape(-1, 3), (weights @ normals[part]).reshape(-1, 3))
+            _draw(
+                view,
+                depth,
+                normal,
+                (weights @ seen[part]).reshape(-1, 3),
+                (weights @ normals[part]).reshape(-1, 3),
+            )
     length = np.linalg.norm(normal, axis=1, keepdims=True)
     normal /= np.maximum(length, 1e-12)
     return depth.reshape(view.size), normal.reshape(*view.size, 3)
@@ -97,8 +104,8 @@ def _grid(steps: int) -> np.ndarray:
     """Barycentric weights (n, 3) of points spread evenly over a triangle."""
     first, second = np.meshgrid(np.arange(steps + 1), np.arange(steps + 1), indexing="ij")
     inside = first + second <= steps
-    first, second = first[inside] / steps, second[inside] / steps
-    return np.stack([first, second, 1 - first - second], axis=1)
+    one, two = first[inside] / steps, second[inside] / steps
+    return np.stack([one, two, 1 - one - two], axis=1)
 
 
 def _draw(view: View, depth: np.ndarray, normal: np.ndarray, points: np.ndarray, normals: np.ndarray) -> None:
