@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo evaluate test lint clean
+.PHONY: help demo skeleton evaluate test lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,10 @@ $(READY): pyproject.toml
 
 demo: $(READY)  ## solve the bundled example; figures, GIF and NetCDF in out/demo
 	$(BIN)/python studies/demo.py
+
+skeleton: $(READY)  ## find the bones inside a body surface; meshes, chain, report, picture in out/skeleton
+	rm -rf out/skeleton
+	$(BIN)/python studies/body_skeleton.py
 
 evaluate: $(READY)  ## judge accuracy on boundary cases; report in out/evaluate (5 minutes)
 	$(BIN)/kinepose-ocp evaluate -o out/evaluate

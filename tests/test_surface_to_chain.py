@@ -10,7 +10,7 @@ import kinepose_ocp as kp
 from kinepose_ocp import cli, metrics
 from kinepose_ocp.errors import DataError, ModelError
 from kinepose_ocp.kinematics import Kinematics
-from kinepose_ocp.surface.joint_geometry import JointGeometry, scaled_geometry
+from kinepose_ocp.surface.joint_geometry import JointGeometry, hung_geometry
 from kinepose_ocp.surface.skeleton import open_skeleton
 from kinepose_ocp.surface.to_chain import subject_chain
 from kinepose_ocp.synthetic import measure, random_motion
@@ -32,7 +32,7 @@ def skeleton():
 def geometry(skeleton):
     """A person whose parts are stretched by different amounts."""
     scales = np.random.default_rng(4).uniform(0.92, 1.1, (len(skeleton.parts), 1)) * np.ones(3)
-    return scaled_geometry(skeleton, scales)
+    return hung_geometry(skeleton, scales)
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_what_cannot_be_a_person_is_refused(skeleton, geometry):
     with pytest.raises(DataError, match="two joint centres or axes coincide"):
         subject_chain(JointGeometry(same, geometry.axes, geometry.frames))
     with pytest.raises(DataError, match=r"scales must be positive numbers of shape \(23, 3\)"):
-        scaled_geometry(skeleton, np.zeros((23, 3)))
+        hung_geometry(skeleton, np.zeros((23, 3)))
     with pytest.raises(DataError, match="centre of 'hip' must be finite numbers"):
         JointGeometry({"hip": np.full(3, np.nan)}, {}, {})
 

@@ -74,51 +74,71 @@ def _named(values: Mapping[str, np.ndarray], name: str, kind: str) -> np.ndarray
     return np.asarray(values[name], dtype=float)
 
 
-def scaled_geometry(
-    skeleton: Skeleton, scales: np.ndarray, offsets: Mapping[str, Mapping[str, np.ndarray]] | None = None
+def hung_geometry(
+    skeleton: Skeleton,
+    scales: np.ndarray,
+    rotations: np.ndarray | None = None,
+    offsets: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> JointGeometry:
-    """Hang the scaled parts of a skeleton together at their joints, in the pose of its template.
+    """Hang scaled and turned parts of a skeleton together at their joints, without gaps.
 
-    Only sizes matter: gaps that a placement leaves at loose joints are closed, and its pose is left out.
+    Frames are those of somebody who stands upright in this pose: of trunk and shoulder girdle level and
+    forward, of the feet level and in the direction of the shank.
 
     Parameters
     ----------
     scales
         (P, 3) of every part along the axes of the template [1].
+    rotations
+        (P, 3, 3) of the parts; none: as in the template.
     offsets
-        More landmarks: part -> name -> (3,) [m] from the joint that the part hangs at (the template's origin
-        for the root), scaled already, in the directions of the template.
+        More landmarks: part -> name -> (3,) [m] in this pose, from the joint that the part hangs at.
 
     Raises
     ------
     DataError
-        For scales of another shape or that are not positive.
+        For arrays of another shape, or scales that are not positive.
     """
+    count = len(skeleton.parts)
     scales = np.asarray(scales, dtype=float)
-    if scales.shape != (len(skeleton.parts), 3) or not (np.isfinite(scales).all() and (scales > 0).all()):
-        raise DataError(
-            f"scales must be positive numbers of shape ({len(skeleton.parts)}, 3), found {scales.shape}"
-        )
-    by_part = dict(zip(skeleton.parts, scales, strict=True))
+    turns = np.tile(np.eye(3), (count, 1, 1)) if rotations is None else np.asarray(rotations, dtype=float)
+    if scales.shape != (count, 3) or not (np.isfinite(scales).all() and (scales > 0).all()):
+        raise DataError(f"scales must be positive numbers of shape ({count}, 3), found {scales.shape}")
+    if turns.shape != (count, 3, 3):
+        raise DataError(f"rotations must be of shape ({count}, 3, 3), found {turns.shape}")
+    stretch = dict(zip(skeleton.parts, turns * scales[:, None, :], strict=True))
+    turned = dict(zip(skeleton.parts, turns, strict=True))
     anchor = {ROOT_PART: np.zeros(3)}  # where a part hangs, in the template
-    placed = {ROOT_PART: np.zeros(3)}  # and where that place is now
+    place = {ROOT_PART: np.zeros(3)}  # and where that is now
     centres, axes = {}, {}
     for joint in skeleton.joints:
-        centre = placed[joint.parent] + by_part[joint.parent] * (joint.centre - anchor[joint.parent])
-        anchor[joint.child], placed[joint.child], centres[joint.name] = joint.centre, centre, centre
-        axes[joint.name] = _scaled_axes(joint.axes, by_part[joint.child])
+        centre = place[joint.parent] + stretch[joint.parent] @ (joint.centre - anchor[joint.parent])
+        anchor[joint.child], place[joint.child], centres[joint.name] = joint.centre, centre, centre
+        own = _scaled_axes(joint.axes, scales[skeleton.parts.index(joint.child)])
+        axes[joint.name] = own @ turned[joint.child].T
     landmarks = {
-        f"{mark.part}/{mark.name}": placed[mark.part]
-        + by_part[mark.part] * (mark.position - anchor[mark.part])
+        f"{mark.part}/{mark.name}": place[mark.part]
+        + stretch[mark.part] @ (mark.position - anchor[mark.part])
         for mark in skeleton.landmarks
     }
     for part, marks in (offsets or {}).items():
-        landmarks |= {f"{part}/{name}": placed[part] + offset for name, offset in marks.items()}
-    return JointGeometry(centres, axes, {part: np.eye(3) for part in skeleton.parts}, landmarks)
+        landmarks |= {f"{part}/{name}": place[part] + offset for name, offset in marks.items()}
+    frames = {part: _standing_frame(part, axes) for part in skeleton.parts}
+    return JointGeometry(centres, axes, frames, landmarks)
+
+
+def _standing_frame(part: str, axes: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Frame (3, 3) of a part of a standing person: level, and forward or, for a foot, as its shank."""
+    stem, _, side = part.rpartition("_")
+    if stem not in ("foot", "toes"):
+        return np.eye(3)
+    left = -axes[f"knee_{side}"][0] * [1, 1, 0]
+    left /= np.linalg.norm(left)
+    return np.stack([np.cross(left, [0, 0, 1]), left, [0.0, 0, 1]], axis=1)
 
 
 def placed_geometry(placed: PlacedSkeleton, skin: Mapping[str, np.ndarray] | None = None) -> JointGeometry:
-    """Joint geometry of a placed skeleton, upright in the pose of its template.
+    """Joint geometry of a skeleton in a body that stands at rest, facing forward.
 
     Parameters
     ----------
@@ -130,9 +150,8 @@ def placed_geometry(placed: PlacedSkeleton, skin: Mapping[str, np.ndarray] | Non
     offsets: dict[str, dict[str, np.ndarray]] = {}
     for name, (part, own) in SKIN.items():
         if skin is not None and name in skin:
-            apart = np.asarray(skin[name]) - placed.at(part, anchors[part])
-            offsets.setdefault(part, {})[own] = placed.rotations[placed.part_index(part)].T @ apart
-    return scaled_geometry(placed.skeleton, placed.scales, offsets)
+            offsets.setdefault(part, {})[own] = np.asarray(skin[name]) - placed.at(part, anchors[part])
+    return hung_geometry(placed.skeleton, placed.scales, placed.rotations, offsets)
 
 
 def _scaled_axes(axes: np.ndarray, scale: np.ndarray) -> np.ndarray:

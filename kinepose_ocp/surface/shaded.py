@@ -25,8 +25,8 @@ AT_ONCE = 500_000  # points that are held at a time
 class View:
     """A far camera.
 
-    Rows of ``axes`` (3, 3) point across, up and towards it; low (2,) [m]: its lower left corner; size: rows and
-    columns of the picture; pixel [m].
+    Rows of ``axes`` (3, 3) point across, up and towards it; low (2,) [m]: its lower left corner; size: rows
+    and columns of the picture; pixel [m].
     """
 
     axes: np.ndarray

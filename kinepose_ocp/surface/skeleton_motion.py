@@ -92,7 +92,7 @@ def skeleton_dataset(subject: Subject) -> xr.Dataset:
 def keypoint_dataset(chain: Chain, subject: Subject, names: Sequence[str] | None = None) -> xr.Dataset:
     """Return where the keypoints of a subject's chain are on the posed bones [m]: exact measurements."""
     names = list(chain.keypoints) if names is None else list(names)
-    turns = chain_rotations(chain, subject.geometry, subject.poses)
+    turns = chain_rotations(chain, subject)
     found = []
     for site in (chain.keypoints[name] for name in names):
         start = np.array([_start(pose, _part(site.joint)) for pose in subject.poses])
@@ -100,22 +100,21 @@ def keypoint_dataset(chain: Chain, subject: Subject, names: Sequence[str] | None
     return make_keypoints(np.stack(found, axis=1), names, time=subject.surfaces.time, place="bones")
 
 
-def chain_rotations(
-    chain: Chain, geometry: JointGeometry, poses: Sequence[PlacedSkeleton]
-) -> dict[str, np.ndarray]:
+def chain_rotations(chain: Chain, subject: Subject) -> dict[str, np.ndarray]:
     """Rotations (T, 3, 3) of the frames of all chain joints as the bones carry them.
 
     Elbow and forearm are one rigid part, so that both turn with it.
     """
-    frames = _frames(chain, geometry)
-    return {
-        joint: np.array([pose.rotations[pose.part_index(_part(joint))] for pose in poses]) @ frames[joint]
-        for joint in chain.joint_names
-    }
+    frames, found = _frames(chain, subject.geometry), {}
+    for joint in chain.joint_names:
+        part = subject.resting.part_index(_part(joint))
+        own = subject.resting.rotations[part].T @ frames[joint]  # in the template
+        found[joint] = np.array([pose.rotations[part] for pose in subject.poses]) @ own
+    return found
 
 
 def _frames(chain: Chain, geometry: JointGeometry) -> Mapping[str, np.ndarray]:
-    """Frame (3, 3) of every chain joint in the pose of the template."""
+    """Frame (3, 3) of every chain joint in the pose of the geometry, which is at rest."""
     frames = segment_frames(geometry)
     for joint in chain.joints:
         if joint.name not in frames and joint.parent is not None:  # the forearm, below the elbow

@@ -1,10 +1,11 @@
 """From joint centres and axes to the chain of a person: ``fullbody`` with own lengths and hinge axes.
 
-Angles keep their names, signs, order and ranges. Offsets are told in frames of the parts, so that the rest
-pose of the chain is the anatomical posture of ``fullbody`` (upright, arms hanging, thumbs forward), whatever
-pose the skeleton stands in. Segment frames: ISB (Wu et al. 2002, 2005): thigh and upper arm lie along their
-joint centres, and knee and elbow turn about the line through the epicondyles. The ankle keeps the axes of
-``fullbody``: the tips of the malleoli are too close to each other to tell its inclined axis.
+Angles keep their names, signs, order and ranges. Trunk, shoulder girdle and feet are at zero as the person
+stands; the limbs as the bones tell, straight and hanging. Offsets are told in frames of the parts, so that
+the rest pose of the chain is the anatomical posture of ``fullbody`` (upright, arms hanging, thumbs forward),
+whatever pose the skeleton stands in. Segment frames: ISB (Wu et al. 2002, 2005): thigh and upper arm lie
+along their joint centres, and knee and elbow turn about the line through the epicondyles. The ankle keeps the
+axes of ``fullbody``: the tips of the malleoli are too close to each other to tell its inclined axis.
 """
 
 from __future__ import annotations
