@@ -164,13 +164,11 @@ def figure(result: xr.Dataset) -> Figure:
     bars.set_yticks(place, [str(segment) for segment in result.segment.values])
     bars.invert_yaxis()
     bars.set_xlim(0, 1.12 * float(mean.max()))
-    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3, "frameon": False, "fontsize": 8}
     bars.set_xlabel("mean angle between bone and solution [°]")
-    bars.legend(**above)
     curve.plot(result.time, result.knee_flexion.sel(source="bones"), "--", color=BONES, lw=1.4, label="bones")
     curve.set_xlabel("time [s]")
     curve.set_ylabel("flexion of the right knee [°]")
-    curve.legend(**above)
+    drawing.legend(handles=curve.lines, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     plotting.unframed(bars, curve)
     drawing.suptitle(f"Walking body surface, keypoints with {result.noise_mm:.0f} mm of noise", fontsize=11)
     return drawing

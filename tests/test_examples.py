@@ -76,3 +76,17 @@ def test_coverage(folder, capsys):
     assert "share of errors" in capsys.readouterr().out
     assert result.share.sel(points="shown").notnull().all()
     assert {path.name for path in (folder / "coverage").iterdir()} == {"coverage.nc", "coverage.png"}
+
+
+def test_body_skeleton(folder, capsys):
+    report = study("body_skeleton").main(folder / "skeleton")
+    assert report["bones"]["inside_percent"] > 98
+    assert (folder / "skeleton_body.ply").exists() and (folder / "skeleton" / "skeleton.png").exists()
+
+
+def test_surface_to_motion(folder, capsys):
+    result = study("surface_to_motion").main(folder / "surface", frames=6)
+    assert "chain from the surface" in capsys.readouterr().out
+    assert result.error.notnull().all() and float(result.error.sel(way="subject").mean()) < 15
+    made = {path.name for path in (folder / "surface").iterdir()}
+    assert made == {"surface_to_motion.nc", "surface_to_motion.png"}

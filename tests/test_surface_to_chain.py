@@ -68,7 +68,7 @@ def moved(skeleton, geometry, turns):
         rotation[joint.child], anchor[joint.child] = rotation[joint.parent] * own, old
         place[joint.child] = centres[joint.name]
         axes[joint.name] = rotation[joint.child].apply(geometry.axes[joint.name])
-    frames = {part: turn.as_matrix() for part, turn in rotation.items()}
+    frames = {part: turn.as_matrix() @ geometry.frames[part] for part, turn in rotation.items()}
     marks = {}
     for name, position in geometry.landmarks.items():
         part = name.split("/")[0]

@@ -23,6 +23,7 @@ from kinepose_ocp.surface import surfaces
 from kinepose_ocp.surface.body import LinearBody, open_body
 from kinepose_ocp.surface.body_files import load_body
 from kinepose_ocp.surface.mesh import SUFFIXES, Mesh, read_mesh, write_mesh
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
 from kinepose_ocp.surface.skeleton import Skeleton, joined, open_skeleton
 from kinepose_ocp.surface.skeleton_motion import keypoint_dataset, skeleton_dataset
 from kinepose_ocp.surface.skeleton_report import report
@@ -56,7 +57,7 @@ def run(request: Request, tick: Tick | None = None) -> tuple[Subject, dict[str, 
     """
     check_new_folder(request.output)
     check_extra()
-    body = open_body() if request.body_model is None else load_body(request.body_model)
+    body = default_body() if request.body_model is None else load_body(request.body_model)
     found = read_surfaces(request, body, tick)
     subject = make_subject(found, default_skeleton(), request.source.stem.replace(" ", "_"), tick)
     content = report(subject, request.source.name)
@@ -72,6 +73,12 @@ def check_extra() -> None:
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         listed = " and ".join(NEEDED[name] for name in missing)
         raise DataError(f"skeletons need {listed}: pip install 'kinepose_ocp[surface]'")
+
+
+@cache
+def default_body() -> LinearBody:
+    """Return the open body, read once."""
+    return open_body()
 
 
 @cache
@@ -169,7 +176,7 @@ def write_subject(subject: Subject, content: dict[str, Any], folder: Path, diges
     Meshes are in the user's own unit and axes, and show the first frame; everything else is in metres, z up.
     """
     pose, frame = subject.poses[0], subject.surfaces.frame
-    bones = [pose.mesh(bone.name) for bone in pose.skeleton.bones]
+    bones = bone_meshes(pose)
     (folder / "bones").mkdir()
     for bone, mesh in zip(pose.skeleton.bones, bones, strict=True):
         write_mesh(mesh.with_vertices(frame.to_mesh(mesh.vertices)), folder / "bones" / f"{bone.name}.ply")
@@ -187,6 +194,11 @@ def write_subject(subject: Subject, content: dict[str, Any], folder: Path, diges
     save_figure(picture(subject), folder / "skeleton.png")
 
 
+def bone_meshes(pose: PlacedSkeleton) -> list[Mesh]:
+    """Return every bone where its part is; some bones have the name of their part."""
+    return [bone.mesh.with_vertices(pose.at(bone.part, bone.mesh.vertices)) for bone in pose.skeleton.bones]
+
+
 def picture(subject: Subject) -> Any:
     """Figure of the first frame, turned so that the pelvis faces forward."""
     pose = subject.poses[0]
@@ -195,7 +207,7 @@ def picture(subject: Subject) -> Any:
     cosine, sine = np.cos(turn), np.sin(turn)
     level = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
     skin = subject.surfaces.body.mesh(subject.surfaces.targets[0])
-    bones = joined([pose.mesh(bone.name) for bone in pose.skeleton.bones])
+    bones = joined(bone_meshes(pose))
     joints = {
         joint.name: level @ centre
         for joint, centre in zip(pose.skeleton.joints, pose.joint_centres(), strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def of_mesh(
     DataError
         For a mesh that is no body, that does not fit, or another ``up``.
     """
-    found = Registrar(body).register(mesh, landmarks, mesh_frame(mesh, up))
+    found = registrar(body).register(mesh, landmarks, mesh_frame(mesh, up))
     return Surfaces(
         body, found.shape, (found.posed,), np.zeros(1), found.frame, (found.residual,), found.notes
     )
@@ -83,14 +84,13 @@ def of_meshes(
     DataError
         As for :func:`of_mesh`; it names the frame.
     """
-    registrar = Registrar(body)
     frame = mesh_frame(meshes[0], up)
     found = []
     for number, mesh in enumerate(meshes):
         if tick is not None:
             tick(f"registering frame {number + 1} of {len(meshes)}")
         try:
-            found.append(registrar.register(mesh, None, frame))
+            found.append(registrar(body).register(mesh, None, frame))
         except DataError as error:
             raise DataError(f"frame {number + 1}: {error}") from None
         frame = found[0].frame
@@ -129,6 +129,12 @@ def of_poses(
     return Surfaces(
         body, np.asarray(shape, dtype=float), tuple(targets), np.arange(len(targets)) / rate, frame
     )
+
+
+@lru_cache(maxsize=2)
+def registrar(body: LinearBody) -> Registrar:
+    """Return the registrar of a body, built at the first call."""
+    return Registrar(body)
 
 
 def mesh_frame(mesh: Mesh, up: str) -> MeshFrame | None:
