@@ -29,7 +29,8 @@ from kinepose_ocp.surface.springs import Springs, spring_points, springs
 
 SPRING_SHARE = 0.4  # of the usual number of points of bone that carry springs
 SHARED = ("pelvis", "lumbar", "thorax")  # the middle one takes half of what the outer ones turn
-INNER = 2  # solves of a single pose: with the skin that was next to the bones at rest, then in the pose
+INNER = 2  # solves of a first pose: the skin next to the bones is found again after each
+DEEP = 0.03  # m: bones this far below the skin next to them are not held inside it
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,6 @@ class PosingSubject:
     owned: list[np.ndarray] = field(init=False)
     facing: list[np.ndarray] = field(init=False)
     springs: Springs = field(init=False)
-    near: Nearest = field(init=False)
     numbers: dict[str, np.ndarray] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,19 +86,19 @@ class PosingSubject:
         self.owned = own_vertices(self.weights)
         self.facing = facing(self.body, skeleton, self.weights)
         self.springs = springs(self.problem.tied, self.placed, skin, self.owned, self.weights)
-        self.near = self.next_to(skin, self.placed)
         self.numbers = self.problem.resting(self.placed)
 
-    def next_to(self, skin: Envelope, placed: PlacedSkeleton) -> Nearest:
-        """Return the skin next to the samples, among the faces that their parts may see."""
+    def next_to(self, skin: Envelope, placed: PlacedSkeleton) -> tuple[Nearest, np.ndarray]:
+        """Skin next to the samples, among the faces that their parts may see, and the samples (N, 3) [m]."""
         samples = self.problem.samples
         faces, corners = np.zeros(len(samples.parts), dtype=int), np.zeros((len(samples.parts), 3))
-        distances = np.zeros(len(samples.parts))
+        distances, points = np.zeros(len(samples.parts)), np.zeros((len(samples.parts), 3))
         for part, name in enumerate(placed.skeleton.parts):
             mine = samples.of(part)
-            found = skin.nearest(placed.at(name, samples.positions[mine]), self.facing[part])
+            points[mine] = placed.at(name, samples.positions[mine])
+            found = skin.nearest(points[mine], self.facing[part])
             faces[mine], corners[mine], distances[mine] = found.faces, found.corners, found.distances
-        return Nearest(faces, corners, distances)
+        return Nearest(faces, corners, distances), points
 
     def guess(self, target: Posed) -> Guess:
         """Where skin and rig carry the parts; the start takes what moves the skin of the part better."""
@@ -118,12 +118,14 @@ class PosingSubject:
         start = placed.moved(best_turns @ placed.rotations, moved)
         return Guess(by_skin @ placed.rotations, turns @ placed.rotations, start)
 
-    def table(self, skin: Envelope, near: Nearest) -> PointTable:
-        """Numbers of all points: springs, then samples under the skin next to them."""
+    def table(self, skin: Envelope, placed: PlacedSkeleton) -> PointTable:
+        """Numbers of all points: springs, then samples under the skin next to where they are placed."""
         problem, weights, count = self.problem, self.problem.weights, len(self.springs.vertices)
         spring = self.springs.firmness / weights.spring**2
         inside = np.full(len(problem.samples.parts), 1 / weights.inside**2)
         inside /= np.bincount(problem.samples.parts)[problem.samples.parts] / 30
+        near, points = self.next_to(skin, placed)
+        inside[~trusted(skin, near, points)] = 0.0
         none, nothing = np.zeros(count), np.zeros(len(inside))
         values = {
             "point": problem.points,
@@ -224,7 +226,7 @@ class PosingProblem:
         What a frame adds to the guess of skin and rig is expected to stay, so that a sequence is smooth
         without lagging behind its skin.
         """
-        near, guess, placed = subject.near, None, None
+        guess, placed = None, None
         for target in targets:
             skin, last, before = Envelope(subject.body.mesh(target)), guess, placed
             guess = subject.guess(target)
@@ -238,10 +240,20 @@ class PosingProblem:
                 "rig_weight": np.array([1 / self.weights.rig**2]),
             }
             for _ in range(INNER if last is None else 1):
-                solved = self.program.solve(start, subject.table(skin, near), numbers)
+                solved = self.program.solve(start, subject.table(skin, start), numbers)
                 start = placed = solved.placed
-                near = subject.next_to(skin, placed)
             yield solved
+
+
+def trusted(skin: Envelope, near: Nearest, points: np.ndarray) -> np.ndarray:
+    """Whether the planes of the skin next to points (N, 3) [m] tell where the inside is.
+
+    In a fold, skin of the other side or skin inside the body may be nearest; there, the height above the plane
+    has not the sign that the winding number gives. Deep points need not be held.
+    """
+    height = np.einsum("ni,ni->n", skin.normals(near), points - skin.positions(near))
+    outside = ~skin.contains(points)
+    return np.where(outside, height > 0, (height < 0) & (height > -DEEP))
 
 
 def carried_on(start: PlacedSkeleton, last: PlacedSkeleton, found: PlacedSkeleton) -> PlacedSkeleton:
