@@ -49,6 +49,11 @@ class Envelope:
         arrays = [np.ascontiguousarray(values) for values in (points, self.mesh.vertices, self.mesh.faces)]
         return np.asarray(igl.signed_distance(*arrays, sign_type=kind)[0])
 
+    def contains(self, points: np.ndarray) -> np.ndarray:
+        """Whether points (N, 3) [m] are inside, by their winding number; needs libigl."""
+        arrays = [np.ascontiguousarray(values) for values in (self.mesh.vertices, self.mesh.faces, points)]
+        return np.asarray(_igl().fast_winding_number(*arrays)) > 0.5
+
     def nearest(self, points: np.ndarray, among: np.ndarray) -> Nearest:
         """Return the skin next to points (N, 3) [m] among some faces (numbers); needs libigl."""
         faces = self.mesh.faces[among]

@@ -28,9 +28,11 @@ from kinepose_ocp.surface.skin_parts import facing, skin_weights
 
 ROUNDS = 4  # with the skin next to the bones, after one without
 BENT = {"humerus": 1.2, "femur": 0.5, "forearm": 1.0, "hand": 0.5, "tibia": 0.5}  # rad; else STIFF
+BENT |= {"lumbar": 0.12, "thorax": 0.12, "cspine": 0.15}
 STIFF = 0.3  # rad
-RIG_STD = {"hip": 0.020, "l5s1": 0.030, "t12l1": 0.030, "c7t1": 0.025, "sc": 0.025, "gh": 0.015, "mtp": 0.02}
-RIG_USUAL = 0.012  # m: how far a rig's joint may lie from the anatomical one
+HIP_STD = 0.005  # m: forward and back, where a hip off the rig's tears bones and skin apart in a bend
+RIG_STD = {"hip": 0.015, "l5s1": 0.025, "t12l1": 0.020, "c7t1": 0.025, "sc": 0.025, "gh": 0.015, "mtp": 0.02}
+RIG_USUAL = 0.008  # m: how far a rig's joint may lie from the anatomical one
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class PlacementWeights:
     margin: float = 0.004
     inside: float = 0.0015
     landmark: float = 0.012
-    size: float = 0.08
-    shape: float = 0.06
+    size: float = 0.15
+    shape: float = 0.10
     gap: float = 0.003
     glide: float = 0.005
     axis: float = 0.04
@@ -167,6 +169,8 @@ class RestSkin:
             share = np.bincount(samples.parts)[samples.parts] / 30
             zero["inside"][:first], zero["margin"][:first] = 1 / weights.inside**2 / share, weights.margin
             zero["level"][first:second], zero["depth"][first:second] = 1 / bony.stds**2, bony.depths
+        hips = third + np.flatnonzero([joint.name.startswith("hip_") for joint in problem.paired])
+        normal[hips], zero["level"][hips] = (1.0, 0.0, 0.0), np.where(zero["tie"][hips] > 0, 1 / HIP_STD**2, 0.0)
         values = {"point": points - problem.origins[owner], "skin": skin, "normal": normal} | zero
         return PointTable(count, values)
 

@@ -24,12 +24,21 @@ from kinepose_ocp.surface.parts_program import PartsProgram, Solved, Symbols
 from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins
 from kinepose_ocp.surface.point_costs import PointTable
 from kinepose_ocp.surface.skeleton import Skeleton
-from kinepose_ocp.surface.skin_parts import carried, facing, fitted, own_vertices, skin_weights
+from kinepose_ocp.surface.skin_parts import (
+    Unblending,
+    facing,
+    own_vertices,
+    part_motions,
+    rig_motions,
+    skin_weights,
+)
 from kinepose_ocp.surface.springs import Springs, spring_points, springs
 
 SPRING_SHARE = 0.4  # of the usual number of points of bone that carry springs
+SOFT = {"lumbar": 4.0, "cspine": 2.0, "scapula": 3.0, "clavicle": 1.5, "skull": 0.5}  # by which stds are wider
 SHARED = ("pelvis", "lumbar", "thorax")  # the middle one takes half of what the outer ones turn
-INNER = 2  # solves of a single pose: with the skin that was next to the bones at rest, then in the pose
+INNER = 2  # solves of a first pose: the skin next to the bones is found again after each
+DEEP = 0.03  # m: bones this far below the skin next to them are not held inside it
 
 
 @dataclass(frozen=True)
@@ -40,14 +49,14 @@ class PosingWeights:
     depth that lacks [m]; skin: of a part's rotation against that of its skin [rad]; rig: against that of the
     rig [rad], infinite to leave the rig aside; carry: against the correction of the frame before [rad]; shared:
     of the lumbar spine's share in bending [1]; gap: of loose joints [m]; ligament, glide: of their lengths and
-    heights [m]; axis: of a hinge's axis [1].
+    heights [m]; axis: of a hinge's axis [1]. Those of a part's springs and rotation are wider by :data:`SOFT`.
     """
 
-    spring: float = 0.002
+    spring: float = 0.006
     margin: float = 0.002
     inside: float = 0.0015
-    skin: float = 0.10
-    rig: float = 0.10
+    skin: float = 0.01
+    rig: float = 0.02
     carry: float = 0.03
     shared: float = 0.10
     gap: float = 0.003
@@ -58,9 +67,8 @@ class PosingWeights:
 
 @dataclass(frozen=True, eq=False)
 class Guess:
-    """Rotations (P, 3, 3) that skin and rig suggest, and a start of both kinds: the one that fits the skin."""
+    """Rotations (P, 3, 3) that the rig suggests, and where the skin carries the parts."""
 
-    skin: np.ndarray
     rig: np.ndarray
     start: PlacedSkeleton
 
@@ -77,7 +85,7 @@ class PosingSubject:
     owned: list[np.ndarray] = field(init=False)
     facing: list[np.ndarray] = field(init=False)
     springs: Springs = field(init=False)
-    near: Nearest = field(init=False)
+    unblending: Unblending = field(init=False)
     numbers: dict[str, np.ndarray] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,44 +94,37 @@ class PosingSubject:
         self.owned = own_vertices(self.weights)
         self.facing = facing(self.body, skeleton, self.weights)
         self.springs = springs(self.problem.tied, self.placed, skin, self.owned, self.weights)
-        self.near = self.next_to(skin, self.placed)
+        self.unblending = Unblending(self.body, self.rest)
         self.numbers = self.problem.resting(self.placed)
 
-    def next_to(self, skin: Envelope, placed: PlacedSkeleton) -> Nearest:
-        """Return the skin next to the samples, among the faces that their parts may see."""
+    def next_to(self, skin: Envelope, placed: PlacedSkeleton) -> tuple[Nearest, np.ndarray]:
+        """Skin next to the samples, among the faces that their parts may see, and the samples (N, 3) [m]."""
         samples = self.problem.samples
         faces, corners = np.zeros(len(samples.parts), dtype=int), np.zeros((len(samples.parts), 3))
-        distances = np.zeros(len(samples.parts))
+        distances, points = np.zeros(len(samples.parts)), np.zeros((len(samples.parts), 3))
         for part, name in enumerate(placed.skeleton.parts):
             mine = samples.of(part)
-            found = skin.nearest(placed.at(name, samples.positions[mine]), self.facing[part])
+            points[mine] = placed.at(name, samples.positions[mine])
+            found = skin.nearest(points[mine], self.facing[part])
             faces[mine], corners[mine], distances[mine] = found.faces, found.corners, found.distances
-        return Nearest(faces, corners, distances)
+        return Nearest(faces, corners, distances), points
 
     def guess(self, target: Posed) -> Guess:
-        """Where skin and rig carry the parts; the start takes what moves the skin of the part better."""
-        turns, shifts = carried(self.body, self.placed.skeleton, self.rest, target)
-        by_skin, best_turns, best_shifts = turns.copy(), turns.copy(), shifts.copy()
-        for part, own in enumerate(self.owned):
-            before, after, share = self.rest.vertices[own], target.vertices[own], self.weights[own, part] ** 2
-            by_skin[part], shift = fitted(before, after, share)
-            misfits = [
-                share @ np.linalg.norm(before @ turn.T + move - after, axis=1)
-                for turn, move in ((by_skin[part], shift), (turns[part], shifts[part]))
-            ]
-            if misfits[0] <= misfits[1] or not np.isfinite(self.problem.weights.rig):
-                best_turns[part], best_shifts[part] = by_skin[part], shift
-        placed = self.placed
-        moved = np.einsum("pij,pj->pi", best_turns, placed.translations) + best_shifts
-        start = placed.moved(best_turns @ placed.rotations, moved)
-        return Guess(by_skin @ placed.rotations, turns @ placed.rotations, start)
+        """Where skin and rig carry the parts; the start is where the skin does."""
+        skeleton, placed = self.placed.skeleton, self.placed
+        skin = part_motions(self.body, skeleton, self.rest, self.unblending(target))
+        rig = part_motions(self.body, skeleton, self.rest, rig_motions(self.rest, target))
+        start = placed.moved(skin.rotations @ placed.rotations, skin.at(placed.translations))
+        return Guess(rig.rotations @ placed.rotations, start)
 
-    def table(self, skin: Envelope, near: Nearest) -> PointTable:
-        """Numbers of all points: springs, then samples under the skin next to them."""
+    def table(self, skin: Envelope, placed: PlacedSkeleton) -> PointTable:
+        """Numbers of all points: springs, then samples under the skin next to where they are placed."""
         problem, weights, count = self.problem, self.problem.weights, len(self.springs.vertices)
-        spring = self.springs.firmness / weights.spring**2
+        spring = self.springs.firmness / (weights.spring * problem.soft[problem.owner[:count]]) ** 2
         inside = np.full(len(problem.samples.parts), 1 / weights.inside**2)
         inside /= np.bincount(problem.samples.parts)[problem.samples.parts] / 30
+        near, points = self.next_to(skin, placed)
+        inside[~trusted(skin, near, points)] = 0.0
         none, nothing = np.zeros(count), np.zeros(len(inside))
         values = {
             "point": problem.points,
@@ -148,6 +149,7 @@ class PosingProblem:
         ends = spring_points(self.tied)
         self.owner = np.concatenate([ends.parts, self.samples.parts])
         self.points = np.vstack([ends.positions, self.samples.positions]) - part_origins(skeleton)[self.owner]
+        self.soft = np.array([SOFT.get(part.partition("_")[0], 1.0) for part in skeleton.parts])
         self.ranges = joints.hinge_ranges(skeleton, load_chain("fullbody"))
         self._rest, sizes = self._rest_values()
         count = len(skeleton.parts)
@@ -196,9 +198,9 @@ class PosingProblem:
             used += value.numel()
         for number, part in enumerate(self.skeleton.parts):
             skin, rig, carry = (ca.reshape(symbols[n][:, number], 3, 3) for n in ("skin", "rig", "carry"))
-            turned = parts.rotations[part]
-            cost += joints.difference(turned, skin) / weights.skin**2
-            cost += symbols["rig_weight"] * joints.difference(turned, rig)
+            turned, share = parts.rotations[part], 1 / float(self.soft[number]) ** 2
+            cost += share * joints.difference(turned, skin) / weights.skin**2
+            cost += share * symbols["rig_weight"] * joints.difference(turned, rig)
             cost += symbols["carry_weight"] * joints.difference(turned, carry)
         cost += self._shared(parts, symbols)
         return cost, joints.joint_limits(parts, self.skeleton, self.ranges)
@@ -224,24 +226,34 @@ class PosingProblem:
         What a frame adds to the guess of skin and rig is expected to stay, so that a sequence is smooth
         without lagging behind its skin.
         """
-        near, guess, placed = subject.near, None, None
+        guess, placed = None, None
         for target in targets:
             skin, last, before = Envelope(subject.body.mesh(target)), guess, placed
             guess = subject.guess(target)
             start = guess.start if last is None or before is None else carried_on(guess.start, last.start, before)
             weight = 0.0 if last is None else 1 / self.weights.carry**2
             numbers = subject.numbers | {
-                "skin": columns(guess.skin),
+                "skin": columns(guess.start.rotations),
                 "rig": columns(guess.rig),
                 "carry": columns(start.rotations),
                 "carry_weight": np.array([weight]),
                 "rig_weight": np.array([1 / self.weights.rig**2]),
             }
             for _ in range(INNER if last is None else 1):
-                solved = self.program.solve(start, subject.table(skin, near), numbers)
+                solved = self.program.solve(start, subject.table(skin, start), numbers)
                 start = placed = solved.placed
-                near = subject.next_to(skin, placed)
             yield solved
+
+
+def trusted(skin: Envelope, near: Nearest, points: np.ndarray) -> np.ndarray:
+    """Whether the planes of the skin next to points (N, 3) [m] tell where the inside is.
+
+    In a fold, skin of the other side or skin inside the body may be nearest; there, the height above the plane
+    has not the sign that the winding number gives. Deep points need not be held.
+    """
+    height = np.einsum("ni,ni->n", skin.normals(near), points - skin.positions(near))
+    outside = ~skin.contains(points)
+    return np.where(outside, height > 0, (height < 0) & (height > -DEEP))
 
 
 def carried_on(start: PlacedSkeleton, last: PlacedSkeleton, found: PlacedSkeleton) -> PlacedSkeleton:

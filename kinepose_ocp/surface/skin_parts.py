@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 from kinepose_ocp.errors import ModelError
 from kinepose_ocp.surface.body import LinearBody, Posed
 from kinepose_ocp.surface.skeleton import Skeleton
 
 FIRM = 0.3  # share of a vertex's weights that makes it a part's own
+RIDGE = 1e-6  # of the mean diagonal: keeps joints that move hardly any skin determined
 FEW = 12  # a part with less skin than this takes the vertices that follow it most
 REACH = {  # parts whose skin may lie next to a part's bones beyond those that it has a joint with
     "scapula": ("thorax", "humerus"),
@@ -85,26 +89,84 @@ def _beside(part: str, name: str, side: str) -> bool:
     return base == name and (not side or not own or own == side)
 
 
-def carried(body: LinearBody, skeleton: Skeleton, rest: Posed, posed: Posed) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation (P, 3, 3) and shift (P, 3) [m] by which the rig carries every part: y = R x + shift.
+@dataclass(frozen=True, eq=False)
+class Motions:
+    """Rigid motions y = R x + shift: rotations (N, 3, 3), shifts (N, 3) [m]."""
 
-    Parts that move with several joints take the one nearest to their middle; those with none their parent's.
-    """
-    of_rig = parts_of_rig(body, skeleton)
+    rotations: np.ndarray
+    shifts: np.ndarray
+
+    def at(self, points: np.ndarray) -> np.ndarray:
+        """Where points (N, 3) [m] go, one by each motion."""
+        return np.einsum("nij,nj->ni", self.rotations, points) + self.shifts
+
+
+def rig_motions(rest: Posed, posed: Posed) -> Motions:
+    """Motion of every joint of a rig from one pose to another."""
     turns = posed.joint_rotations @ rest.joint_rotations.transpose(0, 2, 1)
-    shifts = posed.joint_positions - np.einsum("kij,kj->ki", turns, rest.joint_positions)
-    source = {part: int(np.flatnonzero(of_rig == part)[0]) for part in set(of_rig.tolist())}
+    return Motions(turns, posed.joint_positions - np.einsum("kij,kj->ki", turns, rest.joint_positions))
+
+
+class Unblending:
+    """Motions of a rig's joints from the skin alone: linear blend skinning, inverted.
+
+    A skinned vertex is linear in the joints' affine motions, sum_k w_k (A_k v + b_k), so these follow by least
+    squares from all vertices, and the nearest rotations after them (as Kabsch 1976). Where a joint's own skin
+    is blended with that of its neighbours (pelvis, shoulder), it tells its rotation, which the rigid fit of a
+    segment does not.
+    """
+
+    def __init__(self, body: LinearBody, rest: Posed):
+        self._rest, self._weights = rest, body.weights
+        total = np.maximum((body.weights**2).sum(0), 1e-12)
+        self._centres = (body.weights**2).T @ rest.vertices / total[:, None]
+        offset = rest.vertices[:, None] - self._centres
+        design = np.concatenate([body.weights[..., None] * offset, body.weights[..., None]], axis=2)
+        self._design = design.reshape(len(rest.vertices), -1)
+        normal = self._design.T @ self._design
+        self._ridge = RIDGE * np.trace(normal) / len(normal)
+        self._factor = cho_factor(normal + self._ridge * np.eye(len(normal)))
+
+    def __call__(self, posed: Posed) -> Motions:
+        """Motions (K) that explain the vertices of a pose; what they do not show stays near the mean motion."""
+        mean = fitted(self._rest.vertices, posed.vertices)
+        start = np.concatenate([np.tile(mean.rotations[0].T, (len(self._centres), 1, 1)), (
+            self._centres @ mean.rotations[0].T + mean.shifts[0])[:, None]], axis=1)
+        right = self._design.T @ posed.vertices + self._ridge * start.reshape(-1, 3)
+        solved = cho_solve(self._factor, right).reshape(-1, 4, 3)
+        turns = np.array([nearest_rotation(each[:3].T) for each in solved])
+        return Motions(turns, solved[:, 3] - np.einsum("kij,kj->ki", turns, self._centres))
+
+
+def part_motions(body: LinearBody, skeleton: Skeleton, rest: Posed, motions: Motions) -> Motions:
+    """Motions (P) of the parts from those of a rig's joints (K).
+
+    Parts that move with several joints take their mean, those with none their parent's motion.
+    """
+    of_rig, count = parts_of_rig(body, skeleton), len(skeleton.parts)
+    rotations, shifts = np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 3))
+    for part in range(count):
+        mine = np.flatnonzero(of_rig == part)
+        if len(mine):
+            rotations[part] = nearest_rotation(motions.rotations[mine].mean(0))
+            centre = rest.joint_positions[mine].mean(0)
+            moved = motions.rotations[mine] @ centre + motions.shifts[mine]
+            shifts[part] = moved.mean(0) - rotations[part] @ centre
     for joint in skeleton.joints:
         parent, child = skeleton.parts.index(joint.parent), skeleton.parts.index(joint.child)
-        source.setdefault(child, source.get(parent, 0))
-    order = [source.get(part, 0) for part in range(len(skeleton.parts))]
-    return turns[order], shifts[order]
+        if not (of_rig == child).any():
+            rotations[child], shifts[child] = rotations[parent], shifts[parent]
+    return Motions(rotations, shifts)
 
 
-def fitted(start: np.ndarray, end: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rigid motion y = R x + shift of weighted points (N, 3) by least squares (Kabsch 1976): R (3, 3), shift (3,)."""
-    share = weights / weights.sum()
-    first, second = share @ start, share @ end
-    u, _, vt = np.linalg.svd(((end - second) * share[:, None]).T @ (start - first))
-    turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
-    return turn, second - turn @ first
+def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
+    """Rotation (3, 3) nearest to a matrix in the sum of squares."""
+    u, _, vt = np.linalg.svd(matrix)
+    return u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+
+
+def fitted(start: np.ndarray, end: np.ndarray) -> Motions:
+    """One rigid motion of points (N, 3) by least squares (Kabsch 1976)."""
+    first, second = start.mean(0), end.mean(0)
+    turn = nearest_rotation((end - second).T @ (start - first))
+    return Motions(turn[None], (second - turn @ first)[None])

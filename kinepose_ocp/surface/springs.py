@@ -47,7 +47,7 @@ def springs(
         found = found.reshape(len(mine), -1)
         vertices[mine] = own[found[:, np.minimum(RANKS, found.shape[1] - 1)]]
     flat, parts = vertices.ravel(), np.repeat(samples.parts, len(RANKS))
-    firm = weights[flat, parts] ** 2 + 1e-6
+    firm = weights[flat, parts] ** 4 + 1e-6
     total = np.bincount(parts, firm, minlength=len(placed.skeleton.parts))
     offset = np.repeat(ends, len(RANKS), axis=0) - skin.mesh.vertices[flat]
     height = np.einsum("ni,ni->n", skin.vertex_normals[flat], offset)
