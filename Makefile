@@ -12,7 +12,7 @@ help:  ## list the targets
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,c3d,excel,cluster]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,c3d,excel,cluster,surface]'
 	@touch $@
 
 demo: $(READY)  ## solve the bundled example; figures, GIF and NetCDF in out/demo

@@ -71,7 +71,7 @@ class _ChainFile(_Strict):
 
 # ---- where the shipped files are ---------------------------------------------------------------
 def models_dir() -> Path:
-    """Return the folder of the shipped chains: inside the installed package, else in the checkout of this file."""
+    """Return the folder of the shipped chains: in the installed package, else in this checkout."""
     package = Path(__file__).resolve().parent
     installed = package / "models"
     return installed if installed.is_dir() else package.parent / "models"

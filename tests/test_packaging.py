@@ -22,8 +22,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 REQUIRED = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
 EXTRA = [Requirement(text) for part in PROJECT["project"]["optional-dependencies"].values() for text in part]
 NOT_SHIPPED = shutil.ignore_patterns(".*", "out", "build", "dist", "*.egg-info", "__pycache__")
-CONDA_NAMES = {"netCDF4": "netcdf4", "build": "python-build"}  # where they differ from those of PyPI
+CONDA_NAMES = {"netCDF4": "netcdf4", "build": "python-build", "libigl": "igl"}  # where not as on PyPI
 ENGINES = {"netCDF4"}  # declared, but imported by xarray
+IMPORT_NAMES = {"igl": "libigl"}  # where a module is not called as its package
 
 
 # ---- the archives --------------------------------------------------------------------------------
@@ -74,6 +75,7 @@ def shipped_files(folder):
 def test_what_is_to_be_shipped_is_here():
     models = shipped_files("models")
     assert {"fullbody.yaml", "imvip22.yaml", "layouts/h36m17.yaml"} <= models
+    assert {"surface/body.npz", "surface/bones.npz", "surface/anatomy.yaml", "surface/NOTICE"} <= models
     assert any(name.startswith("examples/") for name in models)
 
 
@@ -125,6 +127,7 @@ def imported():
             found |= {
                 "ruamel.yaml" if name.startswith("ruamel") else name.partition(".")[0] for name in names
             }
+    found = {IMPORT_NAMES.get(name, name) for name in found}
     return found - set(sys.stdlib_module_names) - {"kinepose_ocp"}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from kinepose_ocp.errors import DataError
 
-UNREADABLE = (  # what the zip and array parsers raise on damaged bytes; an AttributeError: a bare .npy array
+UNREADABLE = (  # what the zip and array parsers raise on damaged bytes; a TypeError: a bare .npy array
     zipfile.BadZipFile,
     zlib.error,
     ValueError,
@@ -21,7 +21,6 @@ UNREADABLE = (  # what the zip and array parsers raise on damaged bytes; an Attr
     KeyError,
     RuntimeError,
     TypeError,
-    AttributeError,
 )
 
 

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from kinepose_ocp.errors import DataError
+from kinepose_ocp.io.arrays import UNREADABLE
 from kinepose_ocp.io.sampling import sampling_rate
 from kinepose_ocp.keypoints import make_keypoints
 from kinepose_ocp.layouts import Layout
 
-# what the zip and array parsers raise on damaged bytes; a TypeError: a bare .npy array
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    ValueError,
-    EOFError,
-    OSError,
-    KeyError,
-    RuntimeError,
-    TypeError,
-)
 _ARRAYS = ("position", "names", "rate", "confidence")
 
 
@@ -61,7 +49,7 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in _ARRAYS if name in archive}, list(archive)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
         raise DataError(f"{path}: not a readable .npz archive: {reason}") from None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +15,7 @@ from kinepose_ocp.chain_file import models_dir
 from kinepose_ocp.errors import DataError, ModelError, possible
 from kinepose_ocp.io.arrays import read_arrays
 from kinepose_ocp.surface.mesh import Mesh
-from kinepose_ocp.surface.skinning import skin
-
-if TYPE_CHECKING:
-    import casadi as ca
+from kinepose_ocp.surface.skinning import Expression, skin
 
 FEATURES = {None: 0, "matrix": 9, "quaternion": 4}  # pose correctives: numbers a joint
 STORED = {  # arrays of body.npz, with the fields they become
@@ -33,7 +30,7 @@ STORED = {  # arrays of body.npz, with the fields they become
 
 @dataclass(frozen=True, eq=False)
 class Posed:
-    """A body in a pose: vertices (V, 3) [m], global joint rotations (K, 3, 3) and joint positions (K, 3) [m]."""
+    """A body in a pose: vertices (V, 3) [m], joint rotations (K, 3, 3), global, and positions (K, 3) [m]."""
 
     vertices: np.ndarray
     joint_rotations: np.ndarray
@@ -48,7 +45,8 @@ class LinearBody:
     joint_directions (K, 3, S), weights (V, K) whose rows sum to one, parents (-1 for the root, parents before
     children), faces (F, 3), joint_names; landmarks: name -> vertex; vertex_parts (V,): name of the rigid part
     under each vertex. Pose correctives, if any: pose_directions (V, 3, P) on pose_feature, which is "matrix"
-    (SMPL: R - I of every joint but the root) or "quaternion" (STAR: x, y, z, w - 1, and the second shape number).
+    (SMPL: R - I of every joint but the root) or "quaternion" (STAR: x, y, z, w - 1, then the second shape
+    number).
 
     Raises
     ------
@@ -81,9 +79,10 @@ class LinearBody:
                 raise ModelError(f"{name} of a body has values that are not finite")
         if any(parent >= joint for joint, parent in enumerate(self.parents)) or self.parents[0] != -1:
             raise ModelError(f"parents of a body must come before their children, found {self.parents}")
-        total = self.weights.sum(1)
-        if np.abs(total - 1).max() > 0.01:
-            raise ModelError(f"weights of a vertex must sum to 1, found {total[np.abs(total - 1).argmax()]:.3f}")
+        if np.abs(self.weights.sum(1) - 1).max() > 1e-9:
+            raise ModelError("weights of a vertex must sum to 1")
+        if self.faces.ndim != 2 or self.faces.shape[1] != 3 or self.faces.max() >= len(self.template):
+            raise ModelError(f"faces of a body must be (F, 3) numbers below {len(self.template)}")
 
     def _sizes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every array, from those of template, shape directions and parents."""
@@ -122,12 +121,12 @@ class LinearBody:
             raise ModelError(f"no landmark '{name}' on the body; {possible(name, self.landmarks)}")
         return self.landmarks[name]
 
-    def expression(self, vertices: np.ndarray) -> ca.Function:
+    def expression(self, vertices: np.ndarray) -> Expression:
         """CasADi function of some vertices (N,): see :func:`kinepose_ocp.surface.skinning.skin`."""
         return skin(self, np.asarray(vertices, dtype=np.int64))
 
     @cached_property
-    def _all_vertices(self) -> ca.Function:
+    def _all_vertices(self) -> Expression:
         return self.expression(np.arange(len(self.template)))
 
     def posed(
@@ -153,7 +152,9 @@ class LinearBody:
         full[: len(given)] = given
         turns = np.zeros((joints, 3)) if rotations is None else np.asarray(rotations, dtype=float)
         if turns.shape != (joints, 3):
-            raise DataError(f"rotations of shape {turns.shape} for a body of {joints} joints; needed: ({joints}, 3)")
+            raise DataError(
+                f"rotations of shape {turns.shape} for a body of {joints} joints; needed: ({joints}, 3)"
+            )
         moved = np.zeros(3) if translation is None else np.asarray(translation, dtype=float)
         if moved.shape != (3,):
             raise DataError(f"a translation of shape {moved.shape}; needed: (3,)")
@@ -175,18 +176,44 @@ class LinearBody:
         )
 
 
-def open_body() -> LinearBody:
-    """Return the open body that ships with kinepose_ocp: 23 joints, 16 shape components (see its NOTICE)."""
-    arrays = read_arrays(models_dir() / "surface" / "body.npz")
+def body_of_arrays(arrays: dict[str, np.ndarray]) -> LinearBody:
+    """Return the body of the arrays of a file like ``body.npz``; :class:`ModelError` if they do not fit."""
+    missing = [name for name in (*STORED, "parents", "joint_names") if name not in arrays]
+    if missing:
+        raise ModelError(f"no array '{missing[0]}'; needed: {', '.join((*STORED, 'parents', 'joint_names'))}")
     values = {ours: arrays[stored] for stored, ours in STORED.items()}
-    doubles = {name: array.astype(float) for name, array in values.items() if name != "faces"}
-    doubles["weights"] /= doubles["weights"].sum(1, keepdims=True)  # stored in half precision
-    names, vertices = arrays["landmark_names"].tolist(), arrays["landmark_vertices"].tolist()
+    doubles: dict[str, Any] = {
+        name: np.asarray(array, dtype=float) for name, array in values.items() if name != "faces"
+    }
+    doubles["weights"] = normalised(doubles["weights"])
+    marks = (arrays[name].tolist() for name in ("landmark_names", "landmark_vertices") if name in arrays)
+    parts = arrays["part_names"][arrays["vertex_parts"]] if "vertex_parts" in arrays else None
     return LinearBody(
         **doubles,
         faces=values["faces"].astype(np.int64),
         parents=tuple(arrays["parents"].tolist()),
         joint_names=tuple(arrays["joint_names"].tolist()),
-        landmarks=dict(zip(names, vertices, strict=True)),
-        vertex_parts=arrays["part_names"][arrays["vertex_parts"]],
+        landmarks=dict(zip(*marks, strict=True)),
+        vertex_parts=parts,
     )
+
+
+def normalised(weights: np.ndarray) -> np.ndarray:
+    """Return skinning weights (V, K) whose rows sum to one again after storage in low precision.
+
+    Raises
+    ------
+    ModelError
+        When a row is off by more than 1 %: then it is no rounding.
+    """
+    total = weights.sum(-1, keepdims=True)
+    if not np.abs(total - 1).max() < 0.01:
+        raise ModelError(
+            f"weights of a vertex must sum to 1, found {total.flat[np.abs(total - 1).argmax()]:.3f}"
+        )
+    return weights / total
+
+
+def open_body() -> LinearBody:
+    """Return the open body that ships with kinepose_ocp: 23 joints, 16 shape components (see its NOTICE)."""
+    return body_of_arrays(read_arrays(models_dir() / "surface" / "body.npz"))

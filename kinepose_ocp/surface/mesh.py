@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ SUFFIXES = (".ply", ".obj", ".stl", ".off")
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """A triangle mesh: ``vertices`` (V, 3) [m], ``faces`` (F, 3) vertex numbers, counter-clockwise from outside.
+    """A triangle mesh: ``vertices`` (V, 3) [m], ``faces`` (F, 3) of vertices, counter-clockwise from outside.
 
     Raises
     ------
@@ -60,9 +59,15 @@ class Mesh:
             np.add.at(normals, self.faces[:, corner], of_faces)
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
 
+    def volume(self) -> float:
+        """Enclosed volume [m^3] of a closed mesh; negative when its faces look inward."""
+        return float(np.einsum("fc,fc->", self.face_normals(), self.vertices[self.faces[:, 0]]) / 6)
+
     def edge_faces(self) -> np.ndarray:
         """How many faces share each edge (E,): 2 everywhere on a closed surface."""
-        edges = np.sort(np.vstack([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]]), axis=1)
+        edges = np.sort(
+            np.vstack([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]]), axis=1
+        )
         return np.unique(edges, axis=0, return_counts=True)[1]
 
     def is_closed(self) -> bool:
@@ -87,7 +92,9 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
     except DataError:
         raise
     except Exception as error:  # trimesh's parsers raise whatever the damaged text leads to
-        raise DataError(f"{path}: not a readable mesh ({' '.join(str(error).split()) or type(error).__name__})") from None
+        raise DataError(
+            f"{path}: not a readable mesh ({' '.join(str(error).split()) or type(error).__name__})"
+        ) from None
     if not len(faces):
         raise DataError(f"{path}: no triangles")
     try:
@@ -97,9 +104,11 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
 
 
 def write_mesh(mesh: Mesh, path: str | os.PathLike[str]) -> None:
-    """Write a mesh in the format of the file's suffix; an existing file is replaced as a whole or not at all."""
+    """Write a mesh in the format of the file's suffix; an existing file is replaced whole or not at all."""
     path = _checked(path)
-    exported = _trimesh().Trimesh(mesh.vertices, mesh.faces, process=False).export(file_type=path.suffix[1:].lower())
+    exported = (
+        _trimesh().Trimesh(mesh.vertices, mesh.faces, process=False).export(file_type=path.suffix[1:].lower())
+    )
     content = exported.encode() if isinstance(exported, str) else exported
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
@@ -114,6 +123,7 @@ def _checked(path: str | os.PathLike[str]) -> Path:
 
 def _trimesh() -> ModuleType:
     try:
-        return importlib.import_module("trimesh")
+        import trimesh
     except ImportError:
         raise DataError("mesh files need trimesh: pip install 'kinepose_ocp[surface]'") from None
+    return trimesh

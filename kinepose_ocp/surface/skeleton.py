@@ -33,9 +33,10 @@ class Bone:
 class SkeletonJoint:
     """A joint between two rigid parts.
 
-    centre (3,) [m]; axes (3, 3), rows: flexion axis (to the right), abduction axis (forward), twist axis (up),
-    on both sides alike; kind: ball or hinge (the parts stay together) or loose (they may glide);
-    rig_joint: the joint of the open body that moves with it, or None; source: how all this was derived.
+    centre (3,) [m]; axes (3, 3), rows: flexion axis (to the right), abduction axis (forward), twist axis
+    (up), on both sides alike, as they point in the anatomical position (the wrist's have turned with the
+    forearm); kind: ball or hinge (the parts stay together) or loose (they may glide); rig_joint: the joint
+    of the open body that moves with it, or None; source: how all this was derived.
     """
 
     name: str
@@ -74,7 +75,9 @@ class Skeleton:
                 raise ModelError(f"no part '{part}' in the skeleton; {possible(part, self.parts)}")
         for joint in self.joints:
             if joint.kind not in KINDS:
-                raise ModelError(f"joint '{joint.name}' of kind '{joint.kind}'; {possible(joint.kind, KINDS)}")
+                raise ModelError(
+                    f"joint '{joint.name}' of kind '{joint.kind}'; {possible(joint.kind, KINDS)}"
+                )
 
     def joint(self, name: str) -> SkeletonJoint:
         """Return a joint; :class:`ModelError` for an unknown one."""
@@ -87,7 +90,9 @@ class Skeleton:
         """Return the position (3,) [m] of a bony landmark; :class:`ModelError` for an unknown one."""
         found = {f"{mark.part}/{mark.name}": mark.position for mark in self.landmarks}
         if f"{part}/{name}" not in found:
-            raise ModelError(f"no landmark '{part}/{name}' in the skeleton; {possible(f'{part}/{name}', found)}")
+            raise ModelError(
+                f"no landmark '{part}/{name}' in the skeleton; {possible(f'{part}/{name}', found)}"
+            )
         return found[f"{part}/{name}"]
 
     def bones_of(self, part: str) -> tuple[Bone, ...]:

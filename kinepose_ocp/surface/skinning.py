@@ -1,21 +1,40 @@
 """Linear blend skinning as CasADi expressions: one formula serves numbers and symbols.
 
-A vertex x of the shaped body moves as v = sum_k w_k (R_k (x - J_k) + p_k) with the rotations R_k and centres p_k
-of the joints after the pose and their centres J_k before it (Loper et al., SMPL, 2015). Kinematics are
+A vertex x of the shaped body moves as v = sum_k w_k (R_k (x - J_k) + p_k) with the rotations R_k and centres
+p_k of the joints after the pose and their centres J_k before it (Loper et al., SMPL, 2015). Kinematics are
 scalar expressions; the vertices are matrix expressions, so that a whole body of 12,000 vertices stays fast.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import casadi as ca
 import numpy as np
 
-if TYPE_CHECKING:
-    from kinepose_ocp.surface.body import LinearBody
-
+Expression = ca.Function  # for numbers and for symbols
 TINY = 1e-12  # rad^2; keeps the angle of a rotation vector differentiable at zero
+
+
+class Skinned(Protocol):
+    """What skinning needs of a body: see :class:`~kinepose_ocp.surface.body.LinearBody`."""
+
+    @property
+    def template(self) -> np.ndarray: ...
+    @property
+    def shape_directions(self) -> np.ndarray: ...
+    @property
+    def joint_template(self) -> np.ndarray: ...
+    @property
+    def joint_directions(self) -> np.ndarray: ...
+    @property
+    def weights(self) -> np.ndarray: ...
+    @property
+    def parents(self) -> tuple[int, ...]: ...
+    @property
+    def pose_directions(self) -> np.ndarray | None: ...
+    @property
+    def pose_feature(self) -> str | None: ...
 
 
 def sine_ratio(angle: ca.SX) -> ca.SX:
@@ -44,7 +63,7 @@ def matrix_feature(vector: ca.SX) -> ca.SX:
     return ca.vec((rotation_of(vector) - ca.SX.eye(3)).T)
 
 
-def pose_feature(body: LinearBody, shape: ca.SX, rotations: ca.SX) -> ca.SX:
+def pose_feature(body: Skinned, shape: ca.SX, rotations: ca.SX) -> ca.SX:
     """What the pose correctives of a body are multiplied with (P,); empty for a body without.
 
     STAR's correctives also depend on the second shape component (Osman et al. 2020).
@@ -57,7 +76,7 @@ def pose_feature(body: LinearBody, shape: ca.SX, rotations: ca.SX) -> ca.SX:
     return ca.SX(0, 1)
 
 
-def kinematics(body: LinearBody) -> ca.Function:
+def kinematics(body: Skinned) -> Expression:
     """Motion of a body's joints.
 
     Inputs: shape (S,), rotations (3, K) rotation vectors [rad] relative to the parent, translation (3,) [m].
@@ -84,13 +103,24 @@ def kinematics(body: LinearBody) -> ca.Function:
     return ca.Function(
         "body_kinematics",
         [shape, rotations, translation],
-        [ca.horzcat(*turned), ca.horzcat(*position), ca.horzcat(*shift), pose_feature(body, shape, rotations)],
+        [
+            ca.horzcat(*turned),
+            ca.horzcat(*position),
+            ca.horzcat(*shift),
+            pose_feature(body, shape, rotations),
+        ],
         ["shape", "rotations", "translation"],
         ["rotation", "position", "shift", "feature"],
     )
 
 
-def skin(body: LinearBody, vertices: np.ndarray) -> ca.Function:
+def combined(directions: np.ndarray, numbers: ca.MX) -> ca.MX:
+    """Sum (3, N) of directions (N, 3, P) times numbers (P,): a row times a matrix, in the order of memory."""
+    rows = ca.DM(directions.reshape(-1, directions.shape[2]).T)
+    return ca.reshape(numbers.T @ rows, 3, len(directions))
+
+
+def skin(body: Skinned, vertices: np.ndarray) -> Expression:
     """Motion of some vertices of a body, numbers or symbols.
 
     Inputs as :func:`kinematics`. Outputs: vertices (3, N) [m]; rotation (3, 3 K); position (3, K) [m].
@@ -100,11 +130,10 @@ def skin(body: LinearBody, vertices: np.ndarray) -> ca.Function:
     rotations = ca.MX.sym("rotations", 3, joints)
     translation = ca.MX.sym("translation", 3)
     rotation, position, shift, feature = kinematics(body)(shape, rotations, translation)
-    count = len(vertices)
-    moved = ca.DM(body.shape_directions[vertices].reshape(3 * count, -1)) @ shape
+    moved = combined(body.shape_directions[vertices], shape)
     if body.pose_directions is not None:
-        moved += ca.DM(body.pose_directions[vertices].reshape(3 * count, -1)) @ feature
-    rest = ca.DM(body.template[vertices].T) + ca.reshape(moved, 3, count)
+        moved += combined(body.pose_directions[vertices], feature)
+    rest = ca.DM(body.template[vertices].T) + moved
     weights = ca.sparsify(ca.DM(body.weights[vertices].T))
     blended = ca.reshape(rotation, 9, joints) @ weights
     skinned = shift @ weights

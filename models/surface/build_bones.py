@@ -71,7 +71,9 @@ def side_of(text: str) -> str:
 def bone_name(mesh: str) -> str:
     """2proxph_l -> 2proxph_left, r_femur -> femur_right, thoracic12_s -> thoracic12."""
     core = mesh.split("_geom_")[-1].split("_", 1)[-1] if "_geom_" in mesh else mesh
-    plain = core.removesuffix("_s").removesuffix("_l").removesuffix("_r").removeprefix("l_").removeprefix("r_")
+    plain = (
+        core.removesuffix("_s").removesuffix("_l").removesuffix("_r").removeprefix("l_").removeprefix("r_")
+    )
     return NAMES.get(plain, plain) + side_of(core)
 
 

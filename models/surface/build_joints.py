@@ -31,16 +31,24 @@ def axes_about(flexion: np.ndarray, twist: np.ndarray, exact: str) -> np.ndarray
     return np.array([flexion, np.cross(twist, flexion), twist])
 
 
-class Joints:
-    """Joints as they are found: name -> entry of ``anatomy.yaml``."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, dict] = {}
-
-    def add(self, name: str, between: tuple[str, str], centre: np.ndarray, axes: np.ndarray, **words: str) -> None:
-        parent, child = between
-        entry = {"parent": parent, "child": child, "centre": centre, "axes": axes}
-        self.found[name] = entry | words
+JOINTS = {  # name: parent, child, kind, joint of the body's rig; without the side, which both parts have
+    "l5s1": ("pelvis", "lumbar", "ball", "spine04"),
+    "t12l1": ("lumbar", "thorax", "ball", "spine02"),
+    "c7t1": ("thorax", "cspine", "ball", "neck01"),
+    "c0": ("cspine", "skull", "ball", "head"),
+    "hip": ("pelvis", "femur", "ball", "upperleg"),
+    "knee": ("femur", "tibia", "hinge", "lowerleg"),
+    "ankle": ("tibia", "foot", "ball", "foot"),
+    "mtp": ("foot", "toes", "hinge", "toe"),
+    "sc": ("thorax", "clavicle", "loose", "clavicle"),
+    "ac": ("clavicle", "scapula", "loose", None),
+    "gh": ("scapula", "humerus", "ball", "upperarm"),
+    "elbow": ("humerus", "forearm", "hinge", "lowerarm"),
+    "wrist": ("forearm", "hand", "ball", "wrist"),
+}
+MIDDLE = ("pelvis", "lumbar", "thorax", "cspine", "skull")
+BOTH_SIDES = ("hip", "knee", "ankle", "mtp", "sc", "ac", "gh", "elbow", "wrist")
+Found = dict[str, tuple[np.ndarray, np.ndarray, str]]  # joint -> centre, axes, how derived
 
 
 def split_bones(bones: list[SourceBone]) -> tuple[Points, dict[str, np.ndarray], list[tuple]]:
@@ -60,7 +68,7 @@ def split_bones(bones: list[SourceBone]) -> tuple[Points, dict[str, np.ndarray],
     return vertices, faces, sorted(vertebrae, key=lambda each: each[:, 2].mean())
 
 
-def spine_joints(joints: Joints, v: Points, f: dict[str, np.ndarray], neck: list[np.ndarray]) -> None:
+def spine_joints(v: Points, f: dict[str, np.ndarray], neck: list[np.ndarray]) -> Found:
     """Middles of the discs, and the middle between the atlas's two joints with the skull."""
 
     def disc(lower: str, upper: str) -> np.ndarray:
@@ -71,93 +79,129 @@ def spine_joints(joints: Joints, v: Points, f: dict[str, np.ndarray], neck: list
     upper_t1 = find.endplate(v["thoracic1"], f["thoracic1"], 1)
     body_c7 = neck[0][neck[0][:, 0] > neck[0][:, 0].max() - 0.02]
     c7t1 = (upper_t1 + find.tip(body_c7[np.abs(body_c7[:, 1]) < 0.012], -UP, 0.004)) / 2 * [1, 0, 1]
-    atlas, skull = neck[-1], v["skull"]
-    c0 = find.between(atlas[atlas[:, 1] < -0.005], skull) * [1, 0, 1]
-    disc_words = "middle of the facing endplates of the vertebral bodies of {}; twist axis along the part above"
-    for name, parts, centre, above, rig, bones in (
-        ("l5s1", ("pelvis", "lumbar"), l5s1, t12l1, "spine04", "L5 and the sacrum"),
-        ("t12l1", ("lumbar", "thorax"), t12l1, c7t1, "spine02", "T12 and L1"),
-        ("c7t1", ("thorax", "cspine"), c7t1, c0, "neck01", "C7 (lower edge) and T1"),
-    ):
-        axes = axes_about(LATERAL, above - centre, "flexion")
-        joints.add(name, parts, centre, axes, kind="ball", rig_joint=rig, source=disc_words.format(bones))
-    words = "middle of the two gaps between atlas and occipital condyles; axes of the upright head"
-    upright = axes_about(LATERAL, UP, "flexion")
-    joints.add("c0", ("cspine", "skull"), c0, upright, kind="ball", rig_joint="head", source=words)
+    atlas = neck[-1]
+    c0 = find.between(atlas[atlas[:, 1] < -0.005], v["skull"]) * [1, 0, 1]
+    words = "middle of the facing endplates of the vertebral bodies of {}; twist axis along the part above"
+    ends = {"l5s1": (l5s1, t12l1, "L5 and S1"), "t12l1": (t12l1, c7t1, "T12 and L1")}
+    ends["c7t1"] = (c7t1, c0, "C7 (its lower edge) and T1")
+    found = {
+        name: (centre, axes_about(LATERAL, above - centre, "flexion"), words.format(bones))
+        for name, (centre, above, bones) in ends.items()
+    }
+    words = "middle of the gaps between the atlas and the occipital condyles; axes of the upright head"
+    return found | {"c0": (c0, axes_about(LATERAL, UP, "flexion"), words)}
 
 
-def leg_joints(joints: Joints, v: Points, marks: Points) -> None:
-    """Of the right leg."""
-    hip, radius, misfit, count = find.fitted_head(v["femur_right"], UP - LATERAL, 0.023)
-    lateral, medial = (marks[f"femur_right/epicondyle_{side}"] for side in ("lateral", "medial"))
-    knee = (lateral + medial) / 2
-    malleoli = [marks[f"tibia_right/malleolus_{side}"] for side in ("lateral", "medial")]
-    ankle = (malleoli[0] + malleoli[1]) / 2
-    first, fifth = (marks[f"foot_right/metatarsal_{number}"] for number in (1, 5))
-    words = (
-        f"centre of the femoral head: least-squares sphere of radius {radius * 1e3:.1f} mm through {count} "
-        f"vertices (misfit {misfit * 1e3:.2f} mm rms); axes of the femur after Wu et al. 2002"
+def sphere_words(head: str, radius: float, misfit: float, count: int) -> str:
+    """Say how a sphere was fitted."""
+    return (
+        f"centre of the {head} head: least-squares sphere of radius {radius * 1e3:.1f} mm through {count} "
+        f"vertices, misfit {misfit * 1e3:.2f} mm rms"
     )
-    thigh = axes_about(lateral - medial, hip - knee, "twist")
-    joints.add("hip_right", ("pelvis", "femur_right"), hip, thigh, kind="ball", rig_joint="upperleg_right", source=words)
-    words = "middle of the femoral epicondyles, flexion axis through them (Wu et al. 2002)"
-    shank = axes_about(lateral - medial, knee - ankle, "flexion")
-    joints.add("knee_right", ("femur_right", "tibia_right"), knee, shank, kind="hinge", rig_joint="lowerleg_right", source=words)
-    words = "middle of the tips of the malleoli, flexion axis through them (Wu et al. 2002)"
-    talar = axes_about(malleoli[0] - malleoli[1], knee - ankle, "flexion")
-    joints.add("ankle_right", ("tibia_right", "foot_right"), ankle, talar, kind="ball", rig_joint="foot_right", source=words)
-    words = "middle of the first and fifth metatarsophalangeal joints, flexion axis through them"
-    ball = axes_about(fifth - first, UP, "flexion")
-    joints.add("mtp_right", ("foot_right", "toes_right"), (first + fifth) / 2, ball, kind="hinge", rig_joint="toe_right", source=words)
 
 
-def arm_joints(joints: Joints, v: Points, marks: Points) -> None:
-    """Of the right shoulder girdle and arm (Wu et al. 2005)."""
-    sternal, acromial = marks["clavicle_right/medial_end"], find.between(v["clavicle_right"], v["scapula_right"])
-    girdle = axes_about(acromial - sternal, UP, "flexion")
-    words = "end of the clavicle at the sternum (its most medial 8 mm); first axis along the clavicle (Wu et al. 2005)"
-    joints.add("sc_right", ("thorax", "clavicle_right"), sternal, girdle, kind="loose", rig_joint="clavicle_right", source=words)
-    angle, root, low = (marks[f"scapula_right/{name}"] for name in ("acromion_angle", "spine_root", "inferior_angle"))
+def leg_joints(v: Points, marks: Points) -> Found:
+    """Of the right leg (Wu et al. 2002)."""
+    hip, *fit = find.fitted_head(v["femur_right"], UP - LATERAL, 0.023)
+    lateral, medial = (marks[f"femur_right/epicondyle_{side}"] for side in ("lateral", "medial"))
+    outer, inner = (marks[f"tibia_right/malleolus_{side}"] for side in ("lateral", "medial"))
+    first, fifth = (marks[f"foot_right/metatarsal_{number}"] for number in (1, 5))
+    knee, ankle, ball = (lateral + medial) / 2, (outer + inner) / 2, (first + fifth) / 2
+    return {
+        "hip": (
+            hip,
+            axes_about(lateral - medial, hip - knee, "twist"),
+            sphere_words("femoral", *fit) + "; axes of the femur (Wu et al. 2002)",
+        ),
+        "knee": (
+            knee,
+            axes_about(lateral - medial, knee - ankle, "flexion"),
+            "middle of the femoral epicondyles, flexion axis through them (Wu et al. 2002)",
+        ),
+        "ankle": (
+            ankle,
+            axes_about(outer - inner, knee - ankle, "flexion"),
+            "middle of the tips of the malleoli, flexion axis through them (Wu et al. 2002)",
+        ),
+        "mtp": (
+            ball,
+            axes_about(fifth - first, UP, "flexion"),
+            "middle of the first and fifth metatarsophalangeal joints, flexion axis through them",
+        ),
+    }
+
+
+def girdle_joints(v: Points, marks: Points) -> Found:
+    """Of the right clavicle and scapula (Wu et al. 2005)."""
+    sternal = marks["clavicle_right/medial_end"]
+    acromial = find.between(v["clavicle_right"], v["scapula_right"])
+    names = ("acromion_angle", "spine_root", "inferior_angle")
+    angle, root, low = (marks[f"scapula_right/{name}"] for name in names)
     across = unit(angle - root)
     outward = unit(np.cross(low - angle, root - angle))
     outward *= np.sign(outward[0])
-    blade = np.array([across, outward, np.cross(across, outward)])
-    words = "middle of the closest points of clavicle and acromion; axes of the scapula (Wu et al. 2005)"
-    joints.add("ac_right", ("clavicle_right", "scapula_right"), acromial, blade, kind="loose", rig_joint="", source=words)
+    return {
+        "sc": (
+            sternal,
+            axes_about(acromial - sternal, UP, "flexion"),
+            "most medial 8 mm of the clavicle; first axis along the clavicle (Wu et al. 2005)",
+        ),
+        "ac": (
+            acromial,
+            np.array([across, outward, np.cross(across, outward)]),
+            "middle of the closest points of clavicle and acromion; axes of the scapula (Wu et al. 2005)",
+        ),
+    }
+
+
+def arm_joints(v: Points, marks: Points) -> Found:
+    """Of the right arm (Wu et al. 2005)."""
     upper = find.slab(v["humerus_right"], UP, 0.06)
-    shoulder, radius, misfit, count = find.fitted_head(upper, -LATERAL + 0.8 * UP - 0.4 * FORWARD, 0.023)
+    shoulder, *fit = find.fitted_head(upper, -LATERAL + 0.8 * UP - 0.4 * FORWARD, 0.023)
     lateral, medial = (marks[f"humerus_right/epicondyle_{side}"] for side in ("lateral", "medial"))
-    elbow = (lateral + medial) / 2
-    words = (
-        f"centre of the humeral head: least-squares sphere of radius {radius * 1e3:.1f} mm through {count} "
-        f"vertices (misfit {misfit * 1e3:.2f} mm rms); axes of the humerus after Wu et al. 2005"
-    )
-    arm = axes_about(lateral - medial, shoulder - elbow, "twist")
-    joints.add("gh_right", ("scapula_right", "humerus_right"), shoulder, arm, kind="ball", rig_joint="upperarm_right", source=words)
-    styloids = [marks[f"forearm_right/{bone}_styloid"] for bone in ("radial", "ulnar")]
-    wrist = (styloids[0] + styloids[1]) / 2
-    words = "middle of the humeral epicondyles, flexion axis through them (Wu et al. 2005)"
-    bend = axes_about(lateral - medial, elbow - wrist, "flexion")
-    joints.add("elbow_right", ("humerus_right", "forearm_right"), elbow, bend, kind="hinge", rig_joint="lowerarm_right", source=words)
-    words = "middle of the radial and ulnar styloids; twist axis along the forearm, flexion axis in the plane of both"
-    palm = axes_about(styloids[0] - styloids[1], elbow - wrist, "twist")
-    joints.add("wrist_right", ("forearm_right", "hand_right"), wrist, palm, kind="ball", rig_joint="wrist_right", source=words)
+    radial, ulnar = (marks[f"forearm_right/{bone}_styloid"] for bone in ("radial", "ulnar"))
+    elbow, wrist = (lateral + medial) / 2, (radial + ulnar) / 2
+    return {
+        "gh": (
+            shoulder,
+            axes_about(lateral - medial, shoulder - elbow, "twist"),
+            sphere_words("humeral", *fit) + "; axes of the humerus (Wu et al. 2005)",
+        ),
+        "elbow": (
+            elbow,
+            axes_about(lateral - medial, elbow - wrist, "flexion"),
+            "middle of the humeral epicondyles, flexion axis through them (Wu et al. 2005)",
+        ),
+        "wrist": (
+            wrist,
+            axes_about(radial - ulnar, elbow - wrist, "twist"),
+            "middle of the radial and ulnar styloids, flexion axis in the plane of both and the forearm",
+        ),
+    }
 
 
+# ---- both sides ------------------------------------------------------------------------------------
 def mirrored_axes(axes: np.ndarray) -> np.ndarray:
     """Axes of the left side: mirror images, the first turned about so that it points to the right again."""
     return axes * [1, -1, 1] * np.array([[-1.0], [1.0], [1.0]])
 
 
-def both_sides(entries: dict[str, dict]) -> dict[str, dict]:
-    """Joints of the right side and their mirror images."""
+def entries(found: Found) -> dict[str, dict]:
+    """Entries of ``anatomy.yaml``, parents before children, those of the right side on both sides."""
     complete = {}
-    for name, entry in entries.items():
-        complete[name] = entry
-        if name.endswith("_right"):
-            text = {k: v.replace("_right", "_left") for k, v in entry.items() if isinstance(v, str)}
-            placed = {"centre": entry["centre"] * [1, -1, 1], "axes": mirrored_axes(entry["axes"])}
-            complete[name.replace("_right", "_left")] = entry | text | placed
+    for name, (parent, child, kind, rig) in JOINTS.items():
+        centre, axes, source = found[name]
+        for side in ("_right", "_left") if name in BOTH_SIDES else ("",):
+            left = side == "_left"
+            complete[name + side] = {
+                "parent": parent if parent in MIDDLE else parent + side,
+                "child": child + side,
+                "kind": kind,
+                "rig_joint": None if rig is None else rig + side,
+                "centre": centre * [1, -1, 1] if left else centre,
+                "axes": mirrored_axes(axes) if left else axes,
+                "source": source,
+            }
     return complete
 
 
@@ -175,11 +219,8 @@ def build_anatomy(bones: list[SourceBone]) -> tuple[dict[str, dict], Points]:
     """Return the joints and the bony landmarks of both sides."""
     v, f, neck = split_bones(bones)
     marks = landmarks(v, neck)
-    joints = Joints()
-    spine_joints(joints, v, f, neck)
-    leg_joints(joints, v, marks)
-    arm_joints(joints, v, marks)
+    found = spine_joints(v, f, neck) | leg_joints(v, marks) | girdle_joints(v, marks) | arm_joints(v, marks)
     for name, point in list(marks.items()):
         if "_right" in name:
             marks[name.replace("_right", "_left")] = point * [1, -1, 1]
-    return both_sides(joints.found), marks
+    return entries(found), marks

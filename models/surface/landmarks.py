@@ -1,6 +1,6 @@
 """Named landmarks of the open body's skin: one vertex each, found on the mean body by geometry.
 
-World: metres, x forward, y left, z up. Rules are written for the left side; the right one follows by mirroring.
+World: metres, x forward, y left, z up. Rules are written for the left side; the right one mirrors it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def leg_landmarks(v: np.ndarray, centres: dict[str, np.ndarray], part: np.ndarra
 def vertex_landmarks(
     v: np.ndarray, centres: dict[str, np.ndarray], part: np.ndarray, mirrored: np.ndarray
 ) -> dict[str, int]:
-    """Landmarks by name: vertices (V, 3) [m], centres of anny's joints, part names (V,), mirrored vertices (V,)."""
+    """Landmarks by name, of vertices (V, 3) [m]; ``part`` and ``mirrored`` are given for every vertex."""
     left = arm_landmarks(v, centres, part) | leg_landmarks(v, centres, part)
     found = midline_landmarks(v, centres, part)
     for name, vertex in left.items():
