@@ -123,7 +123,7 @@ def test_names_with_dots_reach_nothing(tmp_path):
 
 def test_an_old_style_object_can_only_be_a_stand_in(tmp_path):
     path = tmp_path / "old.pkl"
-    path.write_bytes(b"ccopy_reg\n_reconstructor\n(cnumpy\nndarray\nc__builtin__\nobject\nNtR.")
+    path.write_bytes(b"ccopy_reg\n_reconstructor\n(c__builtin__\nset\nc__builtin__\nobject\nNtR.")
     with pytest.raises(DataError, match="refused"):
         read_pickled_arrays(path)
 
@@ -132,7 +132,7 @@ def test_a_pickle_cannot_change_what_the_next_one_sees(tmp_path):
     """BUILD with a slot state sets attributes of whatever it is given, also of a stand-in's class."""
     path = tmp_path / "first.pkl"
     path.write_bytes(b"cchumpy.ch\nCh\n(N}(S'x'\nI1\nutb.")
-    with pytest.raises(DataError, match="not a dictionary of arrays"):
+    with pytest.raises(DataError, match="not a readable pickle of arrays"):
         read_pickled_arrays(path)
     path.write_bytes(b"(S'v'\ncchumpy.ch\nCh\n)\x81d.")
     assert read_pickled_arrays(path) == {}
@@ -149,9 +149,42 @@ def test_a_truncated_file_is_refused_in_one_line(tmp_path, share):
 
 
 def test_other_content_is_refused(tmp_path):
-    with pytest.raises(DataError, match="not a dictionary of arrays, found list"):
+    with pytest.raises(DataError, match=r"not a readable pickle of arrays [(]no dictionary but list"):
         read_pickled_arrays(written(tmp_path / "list.pkl", [1, 2]))
+    assert (
+        read_pickled_arrays(written(tmp_path / "objects.pkl", {"v": np.array([{}, None], dtype=object)}))
+        == {}
+    )
     with pytest.raises(DataError, match=r"none.pkl: no such file"):
         read_pickled_arrays(tmp_path / "none.pkl")
     with pytest.raises(DataError, match=r"asks for scipy\.sparse"):
         read_pickled_arrays(written(tmp_path / "coo.pkl", {"J": coo_matrix(VALUES)}))
+
+
+def test_byte_orders_and_kinds_of_numbers_are_kept(tmp_path):
+    content = {
+        "big": VALUES.astype(">f8"),
+        "half": VALUES.astype("f2"),
+        "truth": VALUES > 3,
+        "one": np.array(2.5),
+    }
+    found = read_pickled_arrays(written(tmp_path / "kinds.pkl", content))
+    for name, values in content.items():
+        np.testing.assert_array_equal(found[name], values)
+        assert found[name].dtype.kind == values.dtype.kind
+
+
+def test_a_sparse_matrix_cannot_point_outside_of_itself(tmp_path):
+    matrix = csc_matrix(VALUES)
+    matrix.indices[0] = 10**6
+    with pytest.raises(DataError, match="not a readable pickle of arrays"):
+        read_pickled_arrays(written(tmp_path / "far.pkl", {"J": matrix}))
+
+
+def test_an_array_cannot_be_larger_than_its_bytes(tmp_path):
+    whole = pickle.dumps({"v": np.zeros(4, dtype="u1")}, protocol=2)
+    path = tmp_path / "short.pkl"
+    path.write_bytes(whole.replace(b"K\x04\x85", b"K\x7f\x85"))
+    assert path.read_bytes() != whole
+    with pytest.raises(DataError, match="not a readable pickle of arrays"):
+        read_pickled_arrays(path)

@@ -117,14 +117,21 @@ class BodyFit:
         """Return the chosen vertices of a state, with derivatives."""
         inputs = state.shape, state.rotations.T, state.translation
         outputs = self._value(*inputs)
-        vertices = np.asarray(outputs[0]).T
         derivatives = np.asarray(self._forward(*inputs, *outputs, *self._seeds)[0])
         jacobian = derivatives.reshape(3, self.size, -1).transpose(2, 0, 1)
+        return Moved(np.asarray(outputs[0]).T, jacobian, self._normals(np.asarray(outputs[1])))
+
+    def placed(self, state: BodyState) -> tuple[np.ndarray, np.ndarray]:
+        """Return the chosen vertices (N, 3) [m] of a state and their normals (N, 3)."""
+        outputs = self._value(state.shape, state.rotations.T, state.translation)
+        return np.asarray(outputs[0]).T, self._normals(np.asarray(outputs[1]))
+
+    def _normals(self, rotations: np.ndarray) -> np.ndarray:
+        """Normals (N, 3) of the mean body at rest, turned by the blended rotations (3, 3 K) of the joints."""
         joints = len(self.body.parents)
-        turned = np.asarray(outputs[1]).reshape(3, joints, 3).transpose(1, 0, 2)
-        blended = (self._weights @ turned.reshape(joints, 9)).reshape(-1, 3, 3)
-        normals = np.einsum("nij,nj->ni", blended, self._rest_normals)
-        return Moved(vertices, jacobian, normals / np.linalg.norm(normals, axis=1, keepdims=True))
+        turned = rotations.reshape(3, joints, 3).transpose(1, 0, 2).reshape(joints, 9)
+        normals = np.einsum("nij,nj->ni", (self._weights @ turned).reshape(-1, 3, 3), self._rest_normals)
+        return normals / np.linalg.norm(normals, axis=1, keepdims=True)
 
     def add_prior(self, equations: NormalEquations, state: BodyState, start: np.ndarray, pose_std: float) -> None:
         """Draw the shape to the mean, and joints to the start (K, 3) and inside their limits."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kinepose_ocp.surface.body import LinearBody
 from kinepose_ocp.surface.body_fit import BodyFit, BodyState, NormalEquations, Stage, add_surface
 from kinepose_ocp.surface.correspondence import COMPATIBLE, Samples, sampled
+from kinepose_ocp.surface.limb_restarts import FEW, SEARCH_POINTS, limbs_of, restarts, unexplained
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.registration_starts import POSES_DEG, Start, pose_rotations, ranked_starts, spread
 
@@ -56,6 +57,7 @@ class ClosestPointSearch:
     def __init__(self, body: LinearBody):
         self.body = body
         self.fits = {count: BodyFit(body, count) for count in {s.vertices for s in (ROUGH, MIDDLE, FINE, LAST)}}
+        self._limbs = limbs_of(body, self.fits[ROUGH.vertices].vertices)
         axes = self.fits[ROUGH.vertices].limits.axes
         self.poses = {name: pose_rotations(body, turns, axes) for name, turns in POSES_DEG.items()}
         self._surfaces = {
@@ -77,7 +79,23 @@ class ClosestPointSearch:
         for first in range(0, len(rough), REFINED):
             middle = [self._refined(found, target, MIDDLE) for found in rough[first : first + REFINED]]
             for found in sorted(middle, key=lambda found: found.cost):
-                yield self._refined(self._refined(found, target, FINE), target, LAST)
+                better = self._limbs_restarted(found, target)
+                yield self._refined(self._refined(better, target, FINE), target, LAST)
+
+    def _limbs_restarted(self, found: Candidate, target: Target) -> Candidate:
+        """Put limbs anew, one after the other, as long as the mesh has points that no part of the body is at."""
+        turned = target.turned(found.start.world, ROUGH.points)
+        fit = self.fits[ROUGH.vertices]
+        for limb in self._limbs:
+            missing = unexplained(self.body, found.state, turned.points)
+            if len(missing) <= FEW * SEARCH_POINTS:
+                break
+            for state in restarts(fit, found.state, limb, turned.points, missing):
+                start = replace(found.start, rotations=state.rotations)
+                rough = self._refined(Candidate(start, state, np.inf), target, ROUGH)
+                tried = self._refined(rough, target, MIDDLE)
+                found = min(found, tried, key=lambda each: each.cost)
+        return found
 
     def _rough(self, start: Start, target: Target) -> Candidate:
         """Fit from a start: the mean body grown to the size of the target, centre on centre."""

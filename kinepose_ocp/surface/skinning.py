@@ -114,6 +114,12 @@ def kinematics(body: Skinned) -> Expression:
     )
 
 
+def combined(directions: np.ndarray, numbers: ca.MX) -> ca.MX:
+    """Sum (3, N) of directions (N, 3, P) times numbers (P,): a row times a matrix, in the order of memory."""
+    rows = ca.DM(directions.reshape(-1, directions.shape[2]).T)
+    return ca.reshape(numbers.T @ rows, 3, len(directions))
+
+
 def skin(body: Skinned, vertices: np.ndarray) -> Expression:
     """Motion of some vertices of a body, numbers or symbols.
 
@@ -124,11 +130,10 @@ def skin(body: Skinned, vertices: np.ndarray) -> Expression:
     rotations = ca.MX.sym("rotations", 3, joints)
     translation = ca.MX.sym("translation", 3)
     rotation, position, shift, feature = kinematics(body)(shape, rotations, translation)
-    count = len(vertices)
-    moved = ca.DM(body.shape_directions[vertices].reshape(3 * count, -1)) @ shape
+    moved = combined(body.shape_directions[vertices], shape)
     if body.pose_directions is not None:
-        moved += ca.DM(body.pose_directions[vertices].reshape(3 * count, -1)) @ feature
-    rest = ca.DM(body.template[vertices].T) + ca.reshape(moved, 3, count)
+        moved += combined(body.pose_directions[vertices], feature)
+    rest = ca.DM(body.template[vertices].T) + moved
     weights = ca.sparsify(ca.DM(body.weights[vertices].T))
     blended = ca.reshape(rotation, 9, joints) @ weights
     skinned = shift @ weights
