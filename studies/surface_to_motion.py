@@ -19,8 +19,8 @@ from scipy.spatial.transform import Rotation
 import kinepose_ocp as kp
 from kinepose_ocp import metrics, plotting
 from kinepose_ocp.surface import open_body
+from kinepose_ocp.surface.bone_keypoints import chain_rotations, keypoint_dataset
 from kinepose_ocp.surface.command import default_skeleton
-from kinepose_ocp.surface.skeleton_motion import chain_rotations, keypoint_dataset
 from kinepose_ocp.surface.subject import Subject, make_subject
 from kinepose_ocp.surface.surfaces import Surfaces, of_poses
 from kinepose_ocp.synthetic import measure

@@ -9,7 +9,7 @@ import xarray as xr
 from scipy.spatial.transform import Rotation
 
 import kinepose_ocp as kp
-from kinepose_ocp import cli
+from kinepose_ocp import cli, surface_figures
 from kinepose_ocp.kinematics import Kinematics
 from kinepose_ocp.surface import command
 from kinepose_ocp.surface.body import open_body
@@ -25,6 +25,13 @@ def call(*arguments):
     with pytest.raises(SystemExit) as end:
         cli.main([str(argument) for argument in arguments])
     return end.value.code
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_pictures():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(surface_figures, "ROWS", 200)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +98,11 @@ def test_the_datasets_agree_with_the_meshes(made):
     skeleton = command.default_skeleton()
     bone = next(each for each in skeleton.bones if each.part == "tibia_right")
     one = motion.sel(part=bone.part).isel(time=0)
-    turn = Rotation.from_quat(one.rotation.values[[1, 2, 3, 0]])
-    world = turn.apply((bone.mesh.vertices - one.origin.values) * one.scale.values) + one.translation.values
+    turn = Rotation.from_quat(one.part_rotation.values[[1, 2, 3, 0]])
+    world = (
+        turn.apply((bone.mesh.vertices - one.part_origin.values) * one.part_scale.values)
+        + one.part_translation.values
+    )
     back = world @ motion.attrs["mesh_rotation"].reshape(3, 3) * 100
     filed = trimesh.load(made / "bones" / f"{bone.name}.ply", process=False)
     np.testing.assert_allclose(filed.vertices, back, atol=1e-3)
@@ -125,8 +135,8 @@ def test_a_sequence_of_poses_gives_points_that_its_chain_solves(stepping, tmp_pa
     assert {path.name for path in (tmp_path / "out").iterdir()} == MADE | {"keypoints.nc"}
     motion = xr.load_dataset(tmp_path / "out" / "skeleton.nc")
     np.testing.assert_allclose(motion.time, np.arange(3) / 30)
-    shank = Rotation.from_quat(motion.rotation.sel(part="tibia_left").values[:, [1, 2, 3, 0]])
-    thigh = Rotation.from_quat(motion.rotation.sel(part="femur_left").values[:, [1, 2, 3, 0]])
+    shank = Rotation.from_quat(motion.part_rotation.sel(part="tibia_left").values[:, [1, 2, 3, 0]])
+    thigh = Rotation.from_quat(motion.part_rotation.sel(part="femur_left").values[:, [1, 2, 3, 0]])
     bent = np.degrees((thigh.inv() * shank).magnitude())
     assert 45 < bent[-1] - bent[0] < 70
     chain = kp.load_chain(tmp_path / "out" / "subject.yaml")

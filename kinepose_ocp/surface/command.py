@@ -22,10 +22,11 @@ from kinepose_ocp.plotting import save_figure
 from kinepose_ocp.surface import surfaces
 from kinepose_ocp.surface.body import LinearBody, open_body
 from kinepose_ocp.surface.body_files import load_body
+from kinepose_ocp.surface.bone_keypoints import keypoint_dataset
 from kinepose_ocp.surface.mesh import SUFFIXES, Mesh, read_mesh, write_mesh
 from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
 from kinepose_ocp.surface.skeleton import Skeleton, joined, open_skeleton
-from kinepose_ocp.surface.skeleton_motion import keypoint_dataset, skeleton_dataset
+from kinepose_ocp.surface.skeleton_dataset import skeleton_dataset
 from kinepose_ocp.surface.skeleton_report import report
 from kinepose_ocp.surface.subject import Subject, make_subject
 from kinepose_ocp.surface.surfaces import Surfaces, Tick
@@ -184,8 +185,13 @@ def write_subject(subject: Subject, content: dict[str, Any], folder: Path, diges
     write_mesh(whole.with_vertices(frame.to_mesh(whole.vertices)), folder / "skeleton.ply")
     skin = subject.surfaces.body.mesh(subject.surfaces.targets[0])
     write_mesh(skin.with_vertices(frame.to_mesh(skin.vertices)), folder / "body.ply")
-    attributes = {"source_file": str(content["source"]), "input_sha256": digest}
-    io.write(skeleton_dataset(subject).assign_attrs(attributes), folder / "skeleton.nc")
+    attributes: dict[str, Any] = {"source_file": str(content["source"]), "input_sha256": digest}
+    attributes |= {
+        "mesh_unit": frame.unit,
+        "mesh_rotation": frame.rotation.ravel(),
+    }  # by rows
+    motion = skeleton_dataset(subject.poses, subject.surfaces.time)
+    io.write(motion.assign_attrs(attributes), folder / "skeleton.nc")
     if len(subject.poses) > 1:
         io.write(keypoint_dataset(subject.chain, subject), folder / "keypoints.nc")
     with whole_file(folder / "subject.yaml") as temporary:

@@ -1,10 +1,9 @@
-"""A posed skeleton as Datasets: rotations of all parts, and what a chain's keypoints would measure on it."""
+"""What posed bones say of a chain: where its keypoints are, and how its segments are oriented."""
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -19,15 +18,6 @@ from kinepose_ocp.surface.to_chain import segment_frames
 if TYPE_CHECKING:
     from kinepose_ocp.surface.subject import Subject
 
-SPACE, QUATERNION, AXES = ["x", "y", "z"], ["w", "x", "y", "z"], ["flexion", "abduction", "twist"]
-MEANINGS = {
-    "rotation": "rotation of the part from the template to the world",
-    "translation": "place of the part's origin",
-    "scale": "scale of the part along the axes of the template",
-    "origin": "origin of the part in the template",
-    "joint_centre": "centre of the joint",
-    "joint_axis": "axis of the joint, turning with the part below it",
-}
 CHAIN_PARTS = {  # chain joint without side: part below it
     "pelvis": "pelvis",
     "lumbar": "lumbar",
@@ -44,49 +34,6 @@ CHAIN_PARTS = {  # chain joint without side: part below it
     "forearm": "forearm",
     "wrist": "hand",
 }
-
-
-def skeleton_dataset(subject: Subject) -> xr.Dataset:
-    """Return rotation, translation and scale of all parts, with the joints, over time.
-
-    A point X of the template goes to R (scale * (X - origin)) + translation [m]; the world has z up. The
-    user's own coordinates follow from the attributes ``mesh_unit`` and ``mesh_rotation`` (row by row, into
-    the world).
-    """
-    poses, frame = subject.poses, subject.surfaces.frame
-    skeleton = poses[0].skeleton
-    turns = np.array([each.rotations for each in poses])
-    quaternion = Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_quat(canonical=True)[:, [3, 0, 1, 2]]
-    joints = ("time", "joint", "space")
-    values = {
-        "rotation": (("time", "part", "quaternion"), quaternion.reshape(*turns.shape[:2], 4), "1"),
-        "translation": (("time", "part", "space"), np.array([each.translations for each in poses]), "m"),
-        "scale": (("part", "space"), poses[0].scales, "1"),
-        "origin": (("part", "space"), poses[0].origins, "m"),
-        "joint_centre": (joints, np.array([each.joint_centres() for each in poses]), "m"),
-        "joint_axis": (
-            ("time", "joint", "axis", "space"),
-            np.array([each.joint_axes() for each in poses]),
-            "1",
-        ),
-    }
-    time = ("time", subject.surfaces.time, {"units": "s", "long_name": "elapsed time"})
-    coords: dict[str, Any] = {"time": time, "part": list(skeleton.parts), "space": SPACE}
-    coords |= {"joint": [joint.name for joint in skeleton.joints], "quaternion": QUATERNION, "axis": AXES}
-    return xr.Dataset(
-        {
-            name: (dims, data, {"units": unit, "long_name": MEANINGS[name]})
-            for name, (dims, data, unit) in values.items()
-        },
-        coords,
-        {
-            "Conventions": "CF-1.11",
-            "title": "bones inside the surface of a body",
-            "source": f"kinepose_ocp {importlib.metadata.version('kinepose_ocp')}: kinepose_ocp.surface",
-            "mesh_unit": frame.unit,
-            "mesh_rotation": frame.rotation.ravel(),
-        },
-    )
 
 
 def keypoint_dataset(chain: Chain, subject: Subject, names: Sequence[str] | None = None) -> xr.Dataset:
