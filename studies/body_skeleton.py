@@ -13,6 +13,9 @@ import numpy as np
 from kinepose_ocp import cli
 from kinepose_ocp.surface import open_body, write_mesh
 
+TO_MESH = 100 * np.array(
+    [[0.0, 1, 0], [0, 0, 1], [1, 0, 0]]
+)  # cm; x left, y up, z forward, as graphics programs
 SHAPE = (0.8, -0.6, 0.5, 0.4, -0.3)  # standard deviations of the first shape components
 STEP_DEG = {  # rotation vectors; x forward, y left, z up
     "upperleg_left": (0, -28, 0),
@@ -32,7 +35,8 @@ def main(folder: Path) -> dict:
     for name, degrees in STEP_DEG.items():
         rotations[body.joint_index(name)] = np.radians(degrees)
     source = folder.with_name(folder.name + "_body.ply")
-    write_mesh(body.mesh(body.posed(np.array(SHAPE), rotations)), source)
+    mesh = body.mesh(body.posed(np.array(SHAPE), rotations))
+    write_mesh(mesh.with_vertices(mesh.vertices @ TO_MESH.T), source)
     try:
         cli.main(["skeleton", str(source), "-o", str(folder)])
     except SystemExit as end:

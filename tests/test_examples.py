@@ -78,12 +78,6 @@ def test_coverage(folder, capsys):
     assert {path.name for path in (folder / "coverage").iterdir()} == {"coverage.nc", "coverage.png"}
 
 
-def test_body_skeleton(folder, capsys):
-    report = study("body_skeleton").main(folder / "skeleton")
-    assert report["bones"]["inside_percent"] > 98
-    assert (folder / "skeleton_body.ply").exists() and (folder / "skeleton" / "skeleton.png").exists()
-
-
 def test_surface_to_motion(folder, capsys):
     result = study("surface_to_motion").main(folder / "surface", frames=6)
     assert "chain from the surface" in capsys.readouterr().out

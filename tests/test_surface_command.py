@@ -1,6 +1,8 @@
 """The command ``skeleton`` as users meet it: real files in, a whole folder or nothing out."""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +17,8 @@ from kinepose_ocp.surface import command
 from kinepose_ocp.surface.body import open_body
 from kinepose_ocp.surface.mesh import write_mesh
 
+ROOT = Path(__file__).resolve().parents[1]
 SHAPE = np.array([0.5, -0.8, 0.4])
-TO_MESH = 100 * np.array([[0, 1.0, 0], [0, 0, 1], [1, 0, 0]])  # x left, y up, z forward [cm]
 MADE = {"bones", "skeleton.ply", "body.ply", "skeleton.nc", "subject.yaml", "report.json", "skeleton.png"}
 
 
@@ -35,28 +37,19 @@ def _small_pictures():
 
 
 @pytest.fixture(scope="module")
-def stepping():
-    """A body in a step, in metres."""
-    body = command.default_body()
-    rotations = np.zeros((len(body.parents), 3))
-    for name, turn in {
-        "upperleg_left": (0, -25, 0),
-        "lowerleg_right": (0, 25, 0),
-        "root": (0, 0, 20),
-    }.items():
-        rotations[body.joint_index(name)] = np.radians(turn)
-    return body, body.posed(SHAPE, rotations)
+def study():
+    spec = importlib.util.spec_from_file_location("body_skeleton", ROOT / "studies" / "body_skeleton.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
-def made(stepping, tmp_path_factory):
-    """The results for a mesh file in centimetres with y up."""
-    folder = tmp_path_factory.mktemp("skeleton")
-    body, posed = stepping
-    mesh = body.mesh(posed)
-    write_mesh(mesh.with_vertices(mesh.vertices @ TO_MESH.T), folder / "anna.ply")
-    assert call("skeleton", folder / "anna.ply", "-o", folder / "out", "--up", "y") == 0
-    return folder / "out"
+def made(study, tmp_path_factory):
+    """The results of the study: a mesh file in centimetres with y up."""
+    folder = tmp_path_factory.mktemp("skeleton") / "anna_body"
+    study.main(folder)
+    return folder
 
 
 def test_everything_is_there(made):
@@ -65,27 +58,30 @@ def test_everything_is_there(made):
     assert [path.name for path in made.parent.iterdir() if path.name.startswith(".")] == []
 
 
-def test_bones_are_where_the_users_mesh_is(made, stepping):
-    skin = trimesh.load(made.parent / "anna.ply", process=False)
+def test_bones_are_where_the_users_mesh_is(made, study):
+    skin = trimesh.load(made.parent / "anna_body.ply", process=False)
     bones = trimesh.load(made / "skeleton.ply", process=False)
     parts = [trimesh.load(path, process=False) for path in sorted((made / "bones").glob("femur*.ply"))]
     assert len(parts) == 2
     assert (bones.bounds[0] > skin.bounds[0] - 1).all() and (bones.bounds[1] < skin.bounds[1] + 1).all()  # cm
-    _, posed = stepping
-    hip = TO_MESH @ posed.joint_positions[open_body().joint_index("upperleg_left")]
+    body = command.default_body()
+    hip = study.TO_MESH @ body.posed(np.array(study.SHAPE)).joint_positions[body.joint_index("upperleg_left")]
     head = parts[0].vertices[np.linalg.norm(parts[0].vertices - hip, axis=1).argmin()]
     assert np.linalg.norm(head - hip) < 5  # cm
 
 
-def test_the_report_tells_what_it_is_worth(made):
+def test_the_report_tells_what_it_is_worth(made, study):
     report = json.loads((made / "report.json").read_text(encoding="utf-8"))
-    assert report["source"] == "anna.ply" and report["schema"] == 1
+    assert report["source"] == "anna_body.ply" and report["schema"] == 1
     assert report["body"]["mesh_unit"] == "centimetres" and report["body"]["mesh_up"] == "+y"
     assert report["registration"]["body_to_mesh_mean_mm"] < 1
     assert report["bones"]["inside_percent"] > 98 and len(report["bones"]["inside_percent_by_part"]) == 23
     assert report["joints"]["gap_of_balls_and_hinges_mm"] < 0.1
     assert len(report["anthropometry"]) == 8 and report["limits"] and report["versions"]["kinepose_ocp"]
-    assert abs(report["body"]["stature_m"] - np.ptp(open_body().posed(SHAPE).vertices[:, 2])) < 0.005
+    assert (
+        abs(report["body"]["stature_m"] - np.ptp(command.default_body().posed(study.SHAPE).vertices[:, 2]))
+        < 0.005
+    )
     beyond = [
         one["segment"] for one in report["anthropometry"] if abs(one["outside_of_all_sources_percent"]) > 5
     ]
@@ -111,7 +107,7 @@ def test_the_datasets_agree_with_the_meshes(made):
 
 def test_the_chain_has_the_lengths_of_the_bones(made):
     chain, motion = kp.load_chain(made / "subject.yaml"), xr.load_dataset(made / "skeleton.nc").isel(time=0)
-    assert chain.name == "anna"
+    assert chain.name == "anna_body"
     pose = Kinematics(chain)(np.zeros(len(chain.free_dofs)))
     joints = dict(zip(chain.joint_names, pose.joint_position[0], strict=True))
     for first, second in (("hip", "knee"), ("knee", "ankle"), ("elbow", "wrist")):
@@ -120,8 +116,8 @@ def test_the_chain_has_the_lengths_of_the_bones(made):
         assert ours == pytest.approx(np.linalg.norm(bones[0] - bones[1]), abs=1e-4)
 
 
-def test_a_sequence_of_poses_gives_points_that_its_chain_solves(stepping, tmp_path):
-    body, _ = stepping
+def test_a_sequence_of_poses_gives_points_that_its_chain_solves(tmp_path):
+    body = command.default_body()
     rotations = np.zeros((3, len(body.parents), 3))
     rotations[:, body.joint_index("lowerleg_left"), 1] = np.radians([0, 30, 60])
     np.savez(
@@ -148,9 +144,10 @@ def test_a_sequence_of_poses_gives_points_that_its_chain_solves(stepping, tmp_pa
     np.testing.assert_allclose(apart, length, atol=1e-4)
 
 
-def test_a_sequence_of_meshes_has_one_shape(stepping, tmp_path):
-    body, posed = stepping
-    vertices = np.array([body.posed(SHAPE).vertices, posed.vertices])
+def test_a_sequence_of_meshes_has_one_shape(tmp_path):
+    body, bent = command.default_body(), np.zeros((23, 3))
+    bent[8] = [0, 0.5, 0]
+    vertices = np.array([body.posed(SHAPE, turns).vertices for turns in (None, bent)])
     np.savez(tmp_path / "two.npz", vertices=vertices, faces=body.faces)
     request = command.Request(tmp_path / "two.npz", tmp_path / "out", rate=25.0)
     found = command.read_surfaces(request, body)
@@ -228,6 +225,6 @@ def test_nothing_is_left_when_writing_fails(made, tmp_path, monkeypatch, capsys)
         monkeypatch.setattr(command, name, lambda *_: None)
     monkeypatch.setattr(command, "report", lambda *_: {})
     monkeypatch.setattr(command, "write_subject", full)
-    assert call("skeleton", made.parent / "anna.ply", "-o", tmp_path / "out", "--up", "y") == 2
+    assert call("skeleton", made.parent / "anna_body.ply", "-o", tmp_path / "out") == 2
     assert "out: cannot be written: No space left on device" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
