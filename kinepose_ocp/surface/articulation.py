@@ -18,7 +18,8 @@ from kinepose_ocp.surface.skeleton import Skeleton, SkeletonJoint
 MILLIMETRE = 1e-3
 SHORT = 1e-6  # m; lengths of ligaments are rounded off below this
 FULLBODY = {"knee": "knee", "elbow": "elbow", "mtp": "toes"}  # hinge -> joint of the chain with its ROM
-LAXITY = {  # rad: how far a hinge's axis may twist and tilt; the knee's tilt is fullbody's varus, others estimates
+# rad: how far a hinge's axis may twist and tilt; the knee's tilt is fullbody's varus, others are estimates
+LAXITY = {
     "knee": (np.radians(8.0), np.radians(5.0)),
     "elbow": (np.radians(8.0), np.radians(5.0)),
     "mtp": (np.radians(25.0), np.radians(15.0)),  # a row of five joints with two axes
@@ -63,7 +64,7 @@ class HingeRange:
 def hinge_ranges(skeleton: Skeleton, chain: Chain) -> list[HingeRange]:
     """Ranges of a skeleton's hinges from a chain like fullbody; a full turn where it has none.
 
-    The chain's angle counts about its own axis; the hinge's about the flexion axis, which points to the right.
+    The chain's angle counts about its own axis, the hinge's about the flexion axis, to the right.
     """
     ranges = []
     for joint in skeleton.joints:
@@ -91,7 +92,7 @@ def hinge_state(parts: Parts, joint: SkeletonJoint) -> tuple[ca.SX, ca.SX]:
 
 
 def difference(first: ca.SX, second: ca.SX) -> ca.SX:
-    """Squared angle [rad^2] between two rotations, as 2 (1 - cos): smooth everywhere, monotone to half a turn."""
+    """Squared angle [rad^2] between two rotations, as 2 (1 - cos): smooth, monotone to half a turn."""
     return 3 - ca.trace(first.T @ second)
 
 
@@ -122,7 +123,7 @@ class Ribcage:
     radii: np.ndarray
 
     def level(self, position: ca.SX) -> ca.SX:
-        """Height [m] of a point of the template above the ellipsoid, along its ray from the centre, nearly."""
+        """Height [m] of a point of the template above the ellipsoid, about along its ray."""
         relative = (position - ca.DM(self.centre)) / ca.DM(self.radii)
         return (ca.sqrt(ca.sumsqr(relative) + SHORT) - 1) * float(self.radii.mean())
 

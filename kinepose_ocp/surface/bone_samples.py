@@ -9,8 +9,8 @@ import numpy as np
 from kinepose_ocp.surface.placed_skeleton import FLIP, twin
 from kinepose_ocp.surface.skeleton import Skeleton
 
-COUNTS = {"thorax": 72, "skull": 48, "pelvis": 48, "foot": 40, "hand": 48, "scapula": 40}  # else USUAL
-USUAL = 32
+COUNTS = {"thorax": 72, "skull": 48, "pelvis": 48, "foot": 40, "tibia": 48, "hand": 48, "scapula": 40}
+USUAL = 32  # points of any other part
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class BoneSamples:
 
 
 def farthest_points(points: np.ndarray, count: int) -> np.ndarray:
-    """Numbers of points each of which is the farthest from those before; the first is the farthest from the mean."""
+    """Numbers of points, each the farthest from those before; the first is the farthest from the mean."""
     chosen = [int(np.linalg.norm(points - points.mean(0), axis=1).argmax())]
     distance = np.linalg.norm(points - points[chosen[0]], axis=1)
     while len(chosen) < min(count, len(points)):

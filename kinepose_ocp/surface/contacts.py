@@ -80,7 +80,6 @@ RIDGES = (
     Ridge("foot_bones", 0, (0.0, 0.0, -1.0), (0.12,), 0.016, 0.005),  # calcaneus over the heel pad
     Ridge("skull", 0, (0.0, 0.0, 1.0), (0.3, 0.45, 0.6, 0.7), 0.007, 0.002),  # scalp
     Ridge("skull", 2, (0.0, -1.0, 0.0), (0.75, 0.85), 0.009, 0.003),
-    Ridge("skull", 2, (0.0, 1.0, 0.0), (0.75, 0.85), 0.009, 0.003),
 )
 LANDMARKS = {  # of the skin: bony landmark below it and its depth [m]
     "head_top": ("skull", "vertex", 0.007),
@@ -124,7 +123,7 @@ class LandmarkPairs:
 
 
 def bony_points(skeleton: Skeleton) -> BonyPoints:
-    """All contacts of a skeleton: landmarks and points of ridges, on both sides; those it lacks are left out."""
+    """Contacts of a skeleton: landmarks and points of ridges, on both sides; those it lacks are left out."""
     marks = {(mark.part, mark.name): mark.position for mark in skeleton.landmarks}
     rows = [
         (part, marks[part, contact.landmark], contact.depth, contact.std)
@@ -140,7 +139,7 @@ def bony_points(skeleton: Skeleton) -> BonyPoints:
 
 
 def ridge_points(skeleton: Skeleton, ridge: Ridge) -> list[tuple[str, np.ndarray, float, float]]:
-    """Part, position, depth and standard deviation of the points of a ridge; the left are mirror images."""
+    """Part, position, depth and standard deviation of the points of a ridge; the left ones are mirror images."""
     bones = {bone.name: bone for bone in skeleton.bones}
     own = bones.get(ridge.bone) or bones.get(f"{ridge.bone}_right")
     if own is None:
@@ -151,8 +150,10 @@ def ridge_points(skeleton: Skeleton, ridge: Ridge) -> list[tuple[str, np.ndarray
     for fraction in ridge.fractions:
         near = np.flatnonzero(np.abs(along - fraction) < 0.05)
         point = v[near[np.argmax(v[near] @ outward)]]
+        if twin(own.part) == own.part and not ridge.outward[1]:
+            point = point * [1, 0, 1]
         rows.append((own.part, point, ridge.depth, ridge.std))
-        if twin(own.part) != own.part:
+        if ridge.outward[1] or twin(own.part) != own.part:
             rows.append((twin(own.part), FLIP @ point, ridge.depth, ridge.std))
     return rows
 

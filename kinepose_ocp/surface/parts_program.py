@@ -1,4 +1,4 @@
-"""The program of a skeleton's rigid parts: points against skin, joints as constraints; built once, solved often.
+"""The program of a skeleton's rigid parts: points against skin, joints as constraints; built once.
 
 Variables: rotation vector [rad] and translation [m] of every part, and the logarithms of scales if these are
 free. Everything that differs between bodies and poses is a parameter. Gradient and Hessian are exact.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import casadi as ca
 import numpy as np
@@ -80,7 +81,11 @@ class PartsProgram:
 
     def _joints(self, terms: Terms) -> tuple[ca.Function, ca.Function, Limits]:
         """Cost and constraints of the joints; upper triangle of their Lagrangian's Hessian."""
-        x, base, scale = ca.SX.sym("x", self.size), ca.SX.sym("base", 9, self.count), ca.SX.sym("s", 3, self.count)
+        x, base, scale = (
+            ca.SX.sym("x", self.size),
+            ca.SX.sym("base", 9, self.count),
+            ca.SX.sym("s", 3, self.count),
+        )
         symbols = {name: ca.SX.sym(name, *shape) for name, shape in self.parameters.items()}
         names = self.skeleton.parts
         at = [x[(6 * part) : (6 * part + 6)] for part in range(self.count)]
@@ -117,7 +122,11 @@ class PartsProgram:
         cost, slope, constraint = joints(*rest)
         total = cost + self.points.cost(*points)
         gradient = ca.Function(
-            "nlp_grad_f", [x, p], [total, slope + self.points.gradient(*points)], ["x", "p"], ["f", "grad_f_x"]
+            "nlp_grad_f",
+            [x, p],
+            [total, slope + self.points.gradient(*points)],
+            ["x", "p"],
+            ["f", "grad_f_x"],
         )
         price, prices = ca.MX.sym("lam_f"), ca.MX.sym("lam_g", constraint.numel())
         hessian = ca.Function(
@@ -127,14 +136,13 @@ class PartsProgram:
             ["x", "p", "lam_f", "lam_g"],
             ["triu_hess_gamma_x_x"],
         )
-        options = {"grad_f": gradient, "hess_lag": hessian, "calc_lam_p": False, "no_nlp_grad": True}
+        options: Any = {"grad_f": gradient, "hess_lag": hessian, "calc_lam_p": False, "no_nlp_grad": True}
         options |= {"print_time": False, "ipopt": IPOPT_OPTIONS}
-        return ca.nlpsol("parts", "ipopt", {"x": x, "p": p, "f": total, "g": constraint}, options)
+        program: Any = {"x": x, "p": p, "f": total, "g": constraint}
+        return ca.nlpsol("parts", "ipopt", program, options)
 
     # ---- numbers -----------------------------------------------------------------------------------
-    def solve(
-        self, start: PlacedSkeleton, table: PointTable, parameters: Mapping[str, np.ndarray]
-    ) -> Solved:
+    def solve(self, start: PlacedSkeleton, table: PointTable, parameters: Mapping[str, np.ndarray]) -> Solved:
         """Solve from a placed skeleton, whose rotations are the base of the rotation vectors.
 
         Scales that are not free stay those of the start.
@@ -147,9 +155,7 @@ class PartsProgram:
         x0[self.places[:, 3:6]] = start.translations
         if self.groups is not None:
             x0[self.places[:, 6:]] = logs
-        result = self._solver(
-            x0=x0, p=np.concatenate(packed), lbg=self._limits.lower, ubg=self._limits.upper
-        )
+        result = self._solver(x0=x0, p=np.concatenate(packed), lbg=self._limits.lower, ubg=self._limits.upper)
         return self._solved(start, result)
 
     def _solved(self, start: PlacedSkeleton, result: Mapping[str, ca.DM]) -> Solved:

@@ -39,7 +39,9 @@ class PlacedSkeleton:
         for name, shape in wanted.items():
             values = np.asarray(getattr(self, name), dtype=float)
             if values.shape != shape or not np.isfinite(values).all():
-                raise DataError(f"{name} of a placed skeleton must be {shape} finite numbers, found {values.shape}")
+                raise DataError(
+                    f"{name} of a placed skeleton must be {shape} finite numbers, found {values.shape}"
+                )
             object.__setattr__(self, name, values)
 
     def part_index(self, part: str) -> int:

@@ -73,7 +73,11 @@ class PlacementProblem:
 
     def __init__(self, skeleton: Skeleton, weights: PlacementWeights | None = None):
         self.skeleton, self.weights = skeleton, weights or PlacementWeights()
-        self.samples, self.bony, self.pairs = bone_samples(skeleton), bony_points(skeleton), landmark_pairs(skeleton)
+        self.samples, self.bony, self.pairs = (
+            bone_samples(skeleton),
+            bony_points(skeleton),
+            landmark_pairs(skeleton),
+        )
         self.paired = [joint for joint in skeleton.joints if joint.rig_joint]
         self.origins = part_origins(skeleton)
         rig = [skeleton.parts.index(joint.child) for joint in self.paired]
@@ -97,7 +101,9 @@ class PlacementProblem:
         for hinge in self.ranges:
             cost += ca.sumsqr(joints.hinge_state(parts, hinge.joint)[1]) / weights.axis**2
         resting = _template(skeleton, self.origins)
-        for height, wanted in zip(joints.gliding(parts, skeleton), joints.gliding(resting, skeleton), strict=True):
+        for height, wanted in zip(
+            joints.gliding(parts, skeleton), joints.gliding(resting, skeleton), strict=True
+        ):
             cost += (height - wanted) ** 2 / weights.glide**2
         for part in skeleton.parts:
             logs = ca.log(parts.scales[part])
@@ -134,7 +140,9 @@ class PlacementProblem:
         middle = self.origins.mean(0)
         shift = rest.joint_positions.mean(0) - size * middle
         scales = np.full((count, 3), size)
-        return PlacedSkeleton(self.skeleton, np.tile(np.eye(3), (count, 1, 1)), size * self.origins + shift, scales)
+        return PlacedSkeleton(
+            self.skeleton, np.tile(np.eye(3), (count, 1, 1)), size * self.origins + shift, scales
+        )
 
 
 @dataclass(eq=False)
@@ -170,7 +178,10 @@ class RestSkin:
             zero["inside"][:first], zero["margin"][:first] = 1 / weights.inside**2 / share, weights.margin
             zero["level"][first:second], zero["depth"][first:second] = 1 / bony.stds**2, bony.depths
         hips = third + np.flatnonzero([joint.name.startswith("hip_") for joint in problem.paired])
-        normal[hips], zero["level"][hips] = (1.0, 0.0, 0.0), np.where(zero["tie"][hips] > 0, 1 / HIP_STD**2, 0.0)
+        normal[hips], zero["level"][hips] = (
+            (1.0, 0.0, 0.0),
+            np.where(zero["tie"][hips] > 0, 1 / HIP_STD**2, 0.0),
+        )
         values = {"point": points - problem.origins[owner], "skin": skin, "normal": normal} | zero
         return PointTable(count, values)
 

@@ -1,7 +1,7 @@
 """Costs of single points of rigid parts: one small CasADi kernel, mapped over all points.
 
-A point X of a part goes to y = R0 exp(w) (s * X) + t, with X from the part's origin. Against a piece of skin q
-of outward normal n, with e = y - q and the height h = n.e above it, it costs
+A point X of a part goes to y = R0 exp(w) (s * X) + t, with X from the part's origin. Against a piece of skin
+q of outward normal n, with e = y - q and the height h = n.e above it, it costs
 
     tie |e|^2 + level (h + depth)^2 + inside max(h + margin, 0)^2 + spring (|e| - length)^2
 
@@ -75,7 +75,11 @@ def point_kernel(free: int) -> ca.Function:
     hessian, gradient = ca.hessian(cost, motion)
     outputs = [cost, gradient[:free], ca.vec(ca.densify(hessian[:free, :free]))]
     return ca.Function(
-        f"point_{free}", [motion, base, numbers], outputs, ["motion", "base", "numbers"], ["cost", "slope", "bend"]
+        f"point_{free}",
+        [motion, base, numbers],
+        outputs,
+        ["motion", "base", "numbers"],
+        ["cost", "slope", "bend"],
     )
 
 

@@ -35,7 +35,14 @@ from kinepose_ocp.surface.skin_parts import (
 from kinepose_ocp.surface.springs import Springs, spring_points, springs
 
 SPRING_SHARE = 0.4  # of the usual number of points of bone that carry springs
-SOFT = {"lumbar": 4.0, "cspine": 2.0, "scapula": 3.0, "clavicle": 1.5, "skull": 0.5}  # by which stds are wider
+# by which standard deviations are wider: where skin tells little of the bones; smaller where it tells much
+SOFT = {
+    "lumbar": 3.0,
+    "cspine": 2.0,
+    "scapula": 3.0,
+    "clavicle": 3.0,
+    "skull": 0.5,
+}
 SHARED = ("pelvis", "lumbar", "thorax")  # the middle one takes half of what the outer ones turn
 INNER = 2  # solves of a first pose: the skin next to the bones is found again after each
 DEEP = 0.03  # m: bones this far below the skin next to them are not held inside it
@@ -45,11 +52,12 @@ DEEP = 0.03  # m: bones this far below the skin next to them are not held inside
 class PosingWeights:
     """Standard deviations of what the posing wants [m, rad, 1].
 
-    spring: of all springs of a part together [m]; margin: bones this deep under the skin [m]; inside: of the
-    depth that lacks [m]; skin: of a part's rotation against that of its skin [rad]; rig: against that of the
-    rig [rad], infinite to leave the rig aside; carry: against the correction of the frame before [rad]; shared:
-    of the lumbar spine's share in bending [1]; gap: of loose joints [m]; ligament, glide: of their lengths and
-    heights [m]; axis: of a hinge's axis [1]. Those of a part's springs and rotation are wider by :data:`SOFT`.
+    spring: of all springs of a part together [m]; margin: bones this deep under the skin [m]; inside: of
+    the depth that lacks [m]; skin: of a part's rotation against that of its skin [rad]; rig: against that
+    of the rig [rad], infinite to leave the rig aside; carry: against the correction of the frame before
+    [rad]; shared: of the lumbar spine's share in bending [1]; gap: of loose joints [m]; ligament, glide: of
+    their lengths and heights [m]; axis: of a hinge's axis [1]. Those of a part's springs and rotation are
+    wider by :data:`SOFT`.
     """
 
     spring: float = 0.006
@@ -59,7 +67,7 @@ class PosingWeights:
     rig: float = 0.02
     carry: float = 0.03
     shared: float = 0.10
-    gap: float = 0.003
+    gap: float = 0.0015
     ligament: float = 0.003
     glide: float = 0.004
     axis: float = 0.04
@@ -230,7 +238,9 @@ class PosingProblem:
         for target in targets:
             skin, last, before = Envelope(subject.body.mesh(target)), guess, placed
             guess = subject.guess(target)
-            start = guess.start if last is None or before is None else carried_on(guess.start, last.start, before)
+            start = (
+                guess.start if last is None or before is None else carried_on(guess.start, last.start, before)
+            )
             weight = 0.0 if last is None else 1 / self.weights.carry**2
             numbers = subject.numbers | {
                 "skin": columns(guess.start.rotations),
@@ -248,8 +258,8 @@ class PosingProblem:
 def trusted(skin: Envelope, near: Nearest, points: np.ndarray) -> np.ndarray:
     """Whether the planes of the skin next to points (N, 3) [m] tell where the inside is.
 
-    In a fold, skin of the other side or skin inside the body may be nearest; there, the height above the plane
-    has not the sign that the winding number gives. Deep points need not be held.
+    In a fold, skin of the other side or skin inside the body may be nearest; there, the height above the
+    plane has not the sign that the winding number gives. Deep points need not be held.
     """
     height = np.einsum("ni,ni->n", skin.normals(near), points - skin.positions(near))
     outside = ~skin.contains(points)

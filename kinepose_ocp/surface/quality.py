@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,8 +31,9 @@ class Quality:
     """Quality of a placed skeleton.
 
     inside_percent: bones inside the skin, by area; beyond_percent: more than 2 mm outside, by area;
-    protrusion_mm: farthest out, and trunk_protrusion_mm the same without hands, feet and toes; hard_gap_mm and
-    loose_gap_mm: largest gap of balls and hinges, and of loose joints; inside_of: per cent by part.
+    protrusion_mm: farthest out, and trunk_protrusion_mm the same without hands, feet and toes; hard_gap_mm
+    and loose_gap_mm: largest gap of balls and hinges, and of loose joints; inside_of, protrusion_of: inside
+    [%] and farthest out [mm] by part.
     """
 
     inside_percent: float
@@ -41,8 +42,8 @@ class Quality:
     trunk_protrusion_mm: float
     hard_gap_mm: float
     loose_gap_mm: float
-    inside_of: dict[str, float] = field(default_factory=dict)
-    protrusion_of: dict[str, float] = field(default_factory=dict)
+    inside_of: dict[str, float]
+    protrusion_of: dict[str, float]
 
 
 def vertex_areas(mesh: Mesh) -> np.ndarray:
@@ -105,14 +106,14 @@ def overlaps(placed: PlacedSkeleton) -> list[Overlap]:
 
 
 def overlap(first: Mesh, second: Mesh) -> tuple[float, float]:
-    """Depth [m] of the deepest vertex of one mesh in the other, and common volume [m^3] by a grid of points."""
+    """Depth [m] of the deepest vertex of one mesh in the other, and common volume [m^3] by a grid."""
     lower = np.maximum(first.vertices.min(0), second.vertices.min(0))
     upper = np.minimum(first.vertices.max(0), second.vertices.max(0))
     if (lower >= upper).any():
         return 0.0, 0.0
     depth = 0.0
     for mesh, other in ((first, second), (second, first)):
-        near = ((mesh.vertices > lower) & (mesh.vertices < upper)).all(1)
+        near = ((mesh.vertices >= lower) & (mesh.vertices <= upper)).all(1)
         if near.any():
             depth = max(depth, float(-Envelope(other).signed_distances(mesh.vertices[near]).min()))
     if depth <= 0:

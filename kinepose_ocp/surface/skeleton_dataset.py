@@ -40,17 +40,30 @@ def skeleton_dataset(poses: Sequence[PlacedSkeleton], time: np.ndarray) -> xr.Da
     gap = 1e3 * np.linalg.norm(ends[:, :, 0] - ends[:, :, 1], axis=2)
     return xr.Dataset(
         {
-            "part_rotation": _of((*part, "quaternion"), turns, "1", "rotation from the template to the world"),
+            "part_rotation": _of(
+                (*part, "quaternion"), turns, "1", "rotation from the template to the world"
+            ),
             "part_translation": _of(
-                (*part, "space"), np.array([pose.translations for pose in poses]), "m", "origin of the part in the world"
+                (*part, "space"),
+                np.array([pose.translations for pose in poses]),
+                "m",
+                "origin of the part in the world",
             ),
             "part_scale": _of(
-                ("part", "space"), poses[0].scales, "1", "scale along the axes of the template, before the rotation"
+                ("part", "space"),
+                poses[0].scales,
+                "1",
+                "scale along the axes of the template, before the rotation",
             ),
-            "part_origin": _of(("part", "space"), poses[0].origins, "m", "origin of the part in the template"),
+            "part_origin": _of(
+                ("part", "space"), poses[0].origins, "m", "origin of the part in the template"
+            ),
             "joint_centre": _of((*joint, "space"), ends.mean(2), "m", "joint centre in the world"),
             "joint_axes": _of(
-                (*joint, "quaternion"), axes, "1", "rotation from flexion, abduction and twist axis to the world"
+                (*joint, "quaternion"),
+                axes,
+                "1",
+                "rotation from flexion, abduction and twist axis to the world",
             ),
             "joint_gap": _of(joint, gap, "mm", "distance of the joint's centres in its two parts"),
         },

@@ -24,17 +24,19 @@ REACH = {  # parts whose skin may lie next to a part's bones beyond those that i
 
 
 def parts_of_rig(body: LinearBody, skeleton: Skeleton) -> np.ndarray:
-    """Part (K,) that moves with every joint of a rig; a joint that pairs with none goes with its parent.
+    """Part (K,) that moves with every joint of a rig; a joint without a pair goes with its parent.
 
     Raises
     ------
     ModelError
         When the rig shares no joint with the skeleton.
     """
-    moved = {joint.rig_joint: skeleton.parts.index(joint.child) for joint in skeleton.joints if joint.rig_joint}
+    moved = {
+        joint.rig_joint: skeleton.parts.index(joint.child) for joint in skeleton.joints if joint.rig_joint
+    }
     if not set(moved) & set(body.joint_names):
         raise ModelError(
-            f"no joint of the body is one that the skeleton pairs with ({', '.join(sorted(moved)[:4])}, ...); "
+            f"no joint of the body pairs with one of the skeleton ({', '.join(sorted(moved)[:4])}, ...); "
             f"found: {', '.join(body.joint_names[:6])}, ..."
         )
     parts = np.zeros(len(body.parents), dtype=int)
@@ -44,10 +46,10 @@ def parts_of_rig(body: LinearBody, skeleton: Skeleton) -> np.ndarray:
 
 
 def skin_weights(body: LinearBody, skeleton: Skeleton) -> np.ndarray:
-    """How far every vertex follows every part (V, P); parts without a joint of the rig share their parent's."""
+    """How far vertices follow parts (V, P); parts without a joint of the rig share their parent's skin."""
     weights = np.zeros((len(body.template), len(skeleton.parts)))
-    for joint, part in enumerate(parts_of_rig(body, skeleton)):
-        weights[:, part] += body.weights[:, joint]
+    for number, part in enumerate(parts_of_rig(body, skeleton)):
+        weights[:, part] += body.weights[:, number]
     for joint in skeleton.joints:
         if joint.rig_joint not in body.joint_names:
             parent, child = skeleton.parts.index(joint.parent), skeleton.parts.index(joint.child)
@@ -110,10 +112,10 @@ def rig_motions(rest: Posed, posed: Posed) -> Motions:
 class Unblending:
     """Motions of a rig's joints from the skin alone: linear blend skinning, inverted.
 
-    A skinned vertex is linear in the joints' affine motions, sum_k w_k (A_k v + b_k), so these follow by least
-    squares from all vertices, and the nearest rotations after them (as Kabsch 1976). Where a joint's own skin
-    is blended with that of its neighbours (pelvis, shoulder), it tells its rotation, which the rigid fit of a
-    segment does not.
+    A skinned vertex is linear in the joints' affine motions, sum_k w_k (A_k v + b_k), so these follow by
+    least squares from all vertices, and the nearest rotations after them (as Kabsch 1976). Where a joint's own
+    skin is blended with that of its neighbours (pelvis, shoulder), it tells its rotation, which the rigid fit
+    of a segment does not.
     """
 
     def __init__(self, body: LinearBody, rest: Posed):
@@ -128,10 +130,15 @@ class Unblending:
         self._factor = cho_factor(normal + self._ridge * np.eye(len(normal)))
 
     def __call__(self, posed: Posed) -> Motions:
-        """Motions (K) that explain the vertices of a pose; what they do not show stays near the mean motion."""
+        """Motions (K) that explain the vertices of a pose; what these do not show stays near the mean."""
         mean = fitted(self._rest.vertices, posed.vertices)
-        start = np.concatenate([np.tile(mean.rotations[0].T, (len(self._centres), 1, 1)), (
-            self._centres @ mean.rotations[0].T + mean.shifts[0])[:, None]], axis=1)
+        start = np.concatenate(
+            [
+                np.tile(mean.rotations[0].T, (len(self._centres), 1, 1)),
+                (self._centres @ mean.rotations[0].T + mean.shifts[0])[:, None],
+            ],
+            axis=1,
+        )
         right = self._design.T @ posed.vertices + self._ridge * start.reshape(-1, 3)
         solved = cho_solve(self._factor, right).reshape(-1, 4, 3)
         turns = np.array([nearest_rotation(each[:3].T) for each in solved])

@@ -19,8 +19,11 @@ RANKS = (0, 5, 11)  # of the nearest vertices of skin that a point of bone is ti
 
 @dataclass(frozen=True, eq=False)
 class Springs:
-    """Springs of a placed skeleton: vertices of skin (N,), firmness (N,) [1] that sums to one in every part,
-    lengths (N,) and depths (N,) [m] at rest; in the order of :func:`spring_points`."""
+    """Springs of a placed skeleton, in the order of :func:`spring_points`.
+
+    vertices of skin (N,), firmness (N,) [1] that sums to one in every part, lengths and depths
+    (N,) [m] at rest.
+    """
 
     vertices: np.ndarray
     firmness: np.ndarray
