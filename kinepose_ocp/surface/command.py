@@ -60,12 +60,13 @@ def run(request: Request, tick: Tick | None = None) -> tuple[Subject, dict[str, 
     check_extra()
     body = default_body() if request.body_model is None else load_body(request.body_model)
     found = read_surfaces(request, body, tick)
+    digest = hashlib.sha256(request.source.read_bytes()).hexdigest()
     subject = make_subject(found, default_skeleton(), request.source.stem.replace(" ", "_"), tick)
     content = report(subject, request.source.name)
     if tick is not None:
         tick("writing")
     with whole_folder(request.output) as folder:
-        write_subject(subject, content, folder, hashlib.sha256(request.source.read_bytes()).hexdigest())
+        write_subject(subject, content, folder, digest)
     return subject, content
 
 
