@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-STUDIES := $(filter-out studies/demo.py studies/make_example.py, $(wildcard studies/*.py))
+STUDIES := $(filter-out studies/demo.py studies/make_example.py studies/body_skeleton.py, $(wildcard studies/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo evaluate studies test lint clean
+.PHONY: help demo skeleton evaluate studies test lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,10 @@ $(READY): pyproject.toml
 
 demo: $(READY)  ## solve the bundled example; figures, GIF and NetCDF in out/demo
 	$(BIN)/python studies/demo.py
+
+skeleton: $(READY)  ## find the bones inside a body surface; meshes, chain, report, picture in out/skeleton
+	rm -rf out/skeleton
+	$(BIN)/python studies/body_skeleton.py
 
 evaluate: $(READY)  ## judge accuracy on boundary cases; report in out/evaluate (5 minutes)
 	$(BIN)/kinepose-ocp evaluate -o out/evaluate

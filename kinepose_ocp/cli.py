@@ -39,6 +39,7 @@ from kinepose_ocp.io.atomic import check_place
 from kinepose_ocp.keypoints import check_size
 from kinepose_ocp.layouts import shipped_layouts
 from kinepose_ocp.solve_motion import AUTOMATIC, solve_motion
+from kinepose_ocp.surface import command
 
 LIMIT_MISSED, UNUSABLE, NOT_CONVERGED, INTERRUPTED = 1, 2, 3, 130
 INTERRUPTION = "interrupted; nothing was written"
@@ -73,6 +74,14 @@ class Picture(enum.StrEnum):
 
     angles = "angles"
     frames = "frames"
+
+
+class Up(enum.StrEnum):
+    """Axis of a mesh that points up."""
+
+    auto = "auto"
+    z = "z"
+    y = "y"
 
 
 class Solver(enum.StrEnum):
@@ -253,6 +262,50 @@ def sweep(
     print(f"cases: {swept.error.size}, without a solution: {failed}\nwritten: {output}")
     if failed == swept.error.size:
         raise SolveError(f"no case has a solution; 'error' in {output} says why")
+
+
+@app.command()
+def skeleton(
+    body: Annotated[
+        Path,
+        typer.Argument(help="Surface of a body: .ply .obj .stl .off; or a sequence .npz (see below)"),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="New folder for the results")] = Path(
+        "skeleton"
+    ),
+    body_model: Annotated[
+        Path | None, typer.Option(help="SMPL (.npz .pkl) or STAR (.npz) model; the open body by default")
+    ] = None,
+    up: Annotated[Up, typer.Option(help="Axis of the mesh that points up")] = Up.auto,
+    landmarks: Annotated[
+        Path | None, typer.Option(help="Where landmarks are on the mesh: .yaml lines 'name: [x, y, z]'")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Sampling rate of a sequence [Hz], where the file has none")
+    ] = None,
+) -> None:
+    """Find the skeleton inside a body's surface, and the chain of its joints for solve.
+
+    A sequence holds vertices (T, V, 3) and faces (F, 3), or poses of the body model: shape (S,), rotations
+    (T, K, 3) as rotation vectors [rad] and translation (T, 3) [m]; and rate [Hz].
+    """
+    request = command.Request(body, output, body_model, str(up), landmarks, rate)
+    with Console(stderr=True).status("reading") as status:
+        subject, report = command.run(request, status.update)
+    table = Table(show_header=False, box=None)
+    table.add_row("frames", f"{len(subject.poses)}")
+    table.add_row("stature", f"{subject.surfaces.stature:.3f} m")
+    if fit := report.get("registration"):
+        table.add_row("body to mesh", f"{fit['body_to_mesh_mean_mm']:.2f} mm in the mean")
+    bones = report["bones"]
+    table.add_row("bones inside the skin", f"{bones['inside_percent']:.1f} % of their area")
+    table.add_row(
+        "largest joint gap", f"{report['joints']['gap_of_loose_joints_mm']:.1f} mm (shoulder girdle)"
+    )
+    table.add_row("written", f"{output}/bones, skeleton.nc, subject.yaml, report.json, skeleton.png")
+    Console(width=100).print(table)
+    for warning in report["warnings"]:
+        _note(warning)
 
 
 @models.command("list")

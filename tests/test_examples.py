@@ -14,7 +14,7 @@ from kinepose_ocp import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OTHER_SCRIPTS = {"demo", "make_example"}
+OTHER_SCRIPTS = {"body_skeleton", "demo", "make_example"}
 STUDIES = {path.stem for path in (ROOT / "studies").glob("*.py")} - OTHER_SCRIPTS
 
 
@@ -195,3 +195,11 @@ def test_make_runs_every_study():
     command = ["make", "--dry-run", "studies", "PYTHON=false"]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert set(re.findall(r"studies/(\w+)\.py", made)) == STUDIES
+
+
+def test_surface_to_motion(folder, capsys):
+    result = study("surface_to_motion").main(folder / "surface", frames=6)
+    assert "chain from the surface" in capsys.readouterr().out
+    assert result.error.notnull().all() and float(result.error.sel(way="subject").mean()) < 15
+    made = {path.name for path in (folder / "surface").iterdir()}
+    assert made == {"surface_to_motion.nc", "surface_to_motion.png"}

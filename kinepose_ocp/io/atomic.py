@@ -45,6 +45,50 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         _remove(temporary)
 
 
+@contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder to write to; it becomes ``path`` when the block ends without error.
+
+    It lies beside ``path`` under a hidden name, and is removed with all it holds on any error.
+
+    Raises
+    ------
+    DataError
+        ``PATH: ...`` when there is something at that place already, or it cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:50]}-{secrets.token_hex(4)}")
+    check_new_folder(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        yield temporary
+        if target.exists():
+            target.rmdir()
+        os.rename(temporary, target)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_new_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse a place for a new folder that holds something, or that cannot be written, before the work.
+
+    Raises
+    ------
+    DataError
+        ``PATH: ...``.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        if any(target.iterdir()):
+            raise DataError(f"{path}: is a folder that is not empty; give the name of a new one")
+    elif target.exists():
+        raise DataError(f"{path}: is a file; give the name of a new folder")
+    check_place(target / "file")
+
+
 def check_place(path: str | os.PathLike[str]) -> None:
     """Refuse a place that :func:`whole_file` could not write to, before the work whose result goes there.
 

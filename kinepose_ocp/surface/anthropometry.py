@@ -1,0 +1,158 @@
+"""Are the segments of a skeleton as long as people's? Shares of the stature against published ones.
+
+The numbers are quoted from the tables as they are commonly cited, each with its end points:
+
+* Drillis & Contini 1966, Body Segment Parameters, as drawn in Winter, Biomechanics and Motor Control of Human
+  Movement, 4th ed. 2009, fig. 4.1 (fractions of the stature);
+* de Leva 1996, J Biomech 29:1223-1230, table 4 with its alternative end points: lengths between joint centres
+  of 100 men (stature 1741 mm) and 15 women (1735 mm), all young.
+
+The sources differ from each other by more than 5 % in some segments (upper arm, thigh of women, foot), so a
+segment counts as far off when it lies outside all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinepose_ocp.errors import DataError
+from kinepose_ocp.surface.joint_geometry import JointGeometry
+
+LIMIT = 5.0  # percent of the nearest published length
+MEN, WOMEN = 1741.0, 1735.0  # mm, statures of de Leva's samples
+WINTER, LEVA_MEN, LEVA_WOMEN = "Drillis & Contini 1966", "de Leva 1996, men", "de Leva 1996, women"
+SIDES = ("right", "left")
+
+
+def _shares(men: float, women: float, winter: float | None = None) -> dict[str, float]:
+    """Shares of the stature of lengths in de Leva's samples [mm], and Winter's share [1]."""
+    found = {LEVA_MEN: men / MEN, LEVA_WOMEN: women / WOMEN}
+    return found if winter is None else {WINTER: winter, **found}
+
+
+PUBLISHED = {  # of the stature [1]
+    "thigh (hip - knee)": _shares(422.2, 368.5, 0.245),
+    "shank (knee - ankle)": _shares(440.3, 438.6, 0.246),
+    "foot (heel - toe tip)": _shares(258.1, 228.3, 0.152),
+    "upper arm (shoulder - elbow)": _shares(281.7, 275.1, 0.186),
+    "forearm (elbow - wrist)": _shares(268.9, 264.3, 0.146),
+    "hand (wrist - third knuckle)": _shares(86.2, 78.0),
+    "trunk (middle of hips - of shoulders)": _shares(515.5, 497.9, 0.818 - 0.530),
+    "head and neck (C7 - top of the head)": _shares(242.9, 243.7),
+}
+ENDS = {  # joints, or landmarks "part/name" in the order of preference; one list an end
+    "thigh (hip - knee)": (["hip"], ["knee"]),
+    "shank (knee - ankle)": (["knee"], ["ankle"]),
+    "foot (heel - toe tip)": (["foot/heel_skin", "foot/heel"], ["toes/toe_skin", "toes/tip"]),
+    "upper arm (shoulder - elbow)": (["gh"], ["elbow"]),
+    "forearm (elbow - wrist)": (["elbow"], ["wrist"]),
+    "hand (wrist - third knuckle)": (["wrist"], ["hand/metacarpal_3"]),
+}
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """One segment: length [m], share of the stature [1] (mean of both sides), published shares by source."""
+
+    segment: str
+    length: float
+    share: float
+    published: Mapping[str, float]
+
+    @property
+    def deviations(self) -> dict[str, float]:
+        """By how much it is longer than each source says [percent of the published length]."""
+        return {source: 100 * (self.share / share - 1) for source, share in self.published.items()}
+
+    @property
+    def outside(self) -> float:
+        """By how much it is longer (or, negative, shorter) than all sources [percent of the nearest]."""
+        below, above = min(self.deviations.values()), max(self.deviations.values())
+        return below if below > 0 else min(above, 0.0)
+
+
+def proportions(geometry: JointGeometry, stature: float) -> tuple[Proportion, ...]:
+    """Compare the segments of a person of some stature [m] with published ones.
+
+    The geometry must stand upright: trunk and head are measured along the vertical, as the sources do. A
+    segment whose landmarks are not known is left out.
+
+    Raises
+    ------
+    DataError
+        For a stature that is not positive.
+    """
+    if not (np.isfinite(stature) and stature > 0):
+        raise DataError(f"a stature must be a positive number [m], found {stature}")
+    lengths = {segment: _of_both_sides(geometry, *ends) for segment, ends in ENDS.items()}
+    hips, shoulders = _middle(geometry, "hip"), _middle(geometry, "gh")
+    lengths["trunk (middle of hips - of shoulders)"] = float(shoulders[2] - hips[2])
+    top, c7 = (
+        _place(geometry, names)
+        for names in (["skull/head_top", "skull/vertex"], ["cspine/c7_skin", "cspine/c7"])
+    )
+    if top is not None and c7 is not None:
+        lengths["head and neck (C7 - top of the head)"] = float(top[2] - c7[2])
+    return tuple(
+        Proportion(segment, length, length / stature, published)
+        for segment, published in PUBLISHED.items()
+        if (length := lengths.get(segment)) is not None
+    )
+
+
+def warnings(found: Sequence[Proportion]) -> list[str]:
+    """One line for every segment that is more than 5 % longer or shorter than all published ones."""
+    return [
+        f"{one.segment}: {100 * one.share:.1f} % of the stature, {abs(one.outside):.0f} % "
+        f"{'longer' if one.outside > 0 else 'shorter'} than published ({_range(one)})"
+        for one in found
+        if abs(one.outside) > LIMIT
+    ]
+
+
+def table(found: Sequence[Proportion]) -> str:
+    """Text: a line for every segment with its length, share, and deviation from every source [percent]."""
+    sources = (WINTER, LEVA_MEN, LEVA_WOMEN)
+    lines = [f"{'segment':38s}{'mm':>6s}{'% of H':>8s}" + "".join(f"{source:>24s}" for source in sources)]
+    for one in found:
+        cells = [
+            f"{100 * one.published[source]:.1f} ({one.deviations[source]:+.1f} %)"
+            if source in one.published
+            else "-"
+            for source in sources
+        ]
+        row = f"{one.segment:38s}{1000 * one.length:6.0f}{100 * one.share:8.1f}"
+        lines.append(row + "".join(f"{cell:>24s}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _range(one: Proportion) -> str:
+    low, high = min(one.published.values()), max(one.published.values())
+    return f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
+def _of_both_sides(geometry: JointGeometry, starts: list[str], ends: list[str]) -> float | None:
+    found = []
+    for side in SIDES:
+        start, end = (_place(geometry, [_sided(name, side) for name in names]) for names in (starts, ends))
+        if start is not None and end is not None:
+            found.append(float(np.linalg.norm(end - start)))
+    return float(np.mean(found)) if found else None
+
+
+def _sided(name: str, side: str) -> str:
+    part, slash, rest = name.partition("/")
+    return f"{part}_{side}{slash}{rest}"
+
+
+def _place(geometry: JointGeometry, names: list[str]) -> np.ndarray | None:
+    """Where the first of these joints or landmarks is (3,) [m]."""
+    known = [geometry.landmarks.get(name) if "/" in name else geometry.centre(name) for name in names]
+    return next((position for position in known if position is not None), None)
+
+
+def _middle(geometry: JointGeometry, joint: str) -> np.ndarray:
+    return (geometry.centre(f"{joint}_right") + geometry.centre(f"{joint}_left")) / 2

@@ -1,0 +1,196 @@
+"""Gauss-Newton steps of a body towards points of a surface: its shape, its pose and where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinepose_ocp.surface.body import LinearBody
+from kinepose_ocp.surface.correspondence import COMPATIBLE, Samples, spread_vertices
+from kinepose_ocp.surface.pose_limits import PoseLimits, pose_limits
+
+INDEPENDENT = 200.0  # what neighbouring points tell is much the same: all together count as that many
+LIMIT_STD = 0.1  # rad by which a joint may exceed its limits
+LONGEST_TURN = 0.4  # rad that a joint may turn in one step
+SHAPE_BOUND = 4.0  # standard deviations
+LANDMARK_STD = 0.01  # m
+
+
+@dataclass(frozen=True, eq=False)
+class BodyState:
+    """What a fit finds: shape (S,), rotation vectors (K, 3) [rad], translation (3,) [m]."""
+
+    shape: np.ndarray
+    rotations: np.ndarray
+    translation: np.ndarray
+
+    def moved(self, step: np.ndarray) -> BodyState:
+        """Return the state after a step (S + 3 K + 3,), whose turns are kept short."""
+        shapes = len(self.shape)
+        turns = step[shapes:-3].reshape(-1, 3)
+        turns = turns / np.maximum(1, np.linalg.norm(turns, axis=1, keepdims=True) / LONGEST_TURN)
+        shape = np.clip(self.shape + step[:shapes], -SHAPE_BOUND, SHAPE_BOUND)
+        return BodyState(shape, self.rotations + turns, self.translation + step[-3:])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How a fit goes for some iterations.
+
+    vertices: of the body; points: of the mesh; std: deviation of a surface point [m]; sliding: share of the weight that holds
+    points where they are along the surface; back: weight of matches from the mesh to the body;
+    pose_std: weak pull of every joint to the start [rad]; cutoff: distance [m] above which matches fade, at least.
+    """
+
+    vertices: int
+    points: int
+    iterations: int
+    std: float
+    sliding: float
+    back: float
+    pose_std: float
+    cutoff: float
+
+
+@dataclass
+class NormalEquations:
+    """H dx = -g of weighted squares, summed up row by row."""
+
+    hessian: np.ndarray
+    gradient: np.ndarray
+
+    @classmethod
+    def empty(cls, size: int) -> NormalEquations:
+        return cls(np.zeros((size, size)), np.zeros(size))
+
+    def add(self, rows: np.ndarray, residuals: np.ndarray, weights: np.ndarray) -> None:
+        """Add residuals (N,) with derivatives (N, n) and weights (N,), one over a variance."""
+        weighted = rows * weights[:, None]
+        self.hessian += weighted.T @ rows
+        self.gradient += weighted.T @ residuals
+
+    def step(self, damping: float) -> np.ndarray:
+        """Return the damped Newton step (n,)."""
+        diagonal = np.diag(self.hessian)
+        return -np.linalg.solve(self.hessian + np.diag(damping * diagonal + 1e-9), self.gradient)
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """Chosen vertices (N, 3) [m] of a body in a state, their derivatives (N, 3, n) and normals (N, 3)."""
+
+    vertices: np.ndarray
+    jacobian: np.ndarray
+    normals: np.ndarray
+
+
+class BodyFit:
+    """Functions of some vertices of a body and their derivatives, built once for all meshes.
+
+    vertices: numbers of the chosen ones; the first of them are the body's landmarks, all are spread evenly.
+    """
+
+    def __init__(self, body: LinearBody, count: int):
+        self.body = body
+        self.limits: PoseLimits = pose_limits(body)
+        landmarks = np.array(list(body.landmarks.values()), dtype=np.int64)
+        self.vertices = spread_vertices(body.template, count, landmarks)
+        self.landmark_rows = {name: row for row, name in enumerate(body.landmarks)}
+        self.size = body.shape_count + 3 * len(body.parents) + 3
+        self._value = body.expression(self.vertices)
+        self._forward = self._value.forward(self.size)
+        self._seeds = self._unit_seeds()
+        self._rest_normals = body.mesh(body.posed()).vertex_normals()[self.vertices]
+        self._weights = body.weights[self.vertices]
+
+    def _unit_seeds(self) -> list[np.ndarray]:
+        """Directions of the derivatives, side by side, for shape, rotations (3, K) and translation."""
+        shapes, joints, size = self.body.shape_count, len(self.body.parents), self.size
+        shape, rotations, translation = np.zeros((shapes, size)), np.zeros((size, joints, 3)), np.zeros((3, size))
+        shape[range(shapes), range(shapes)] = 1
+        rotations[range(shapes, size - 3)] = np.eye(3 * joints).reshape(-1, joints, 3)
+        translation[range(3), range(size - 3, size)] = 1
+        return [shape, rotations.transpose(2, 0, 1).reshape(3, -1), translation]
+
+    def moved(self, state: BodyState) -> Moved:
+        """Return the chosen vertices of a state, with derivatives."""
+        inputs = state.shape, state.rotations.T, state.translation
+        outputs = self._value(*inputs)
+        derivatives = np.asarray(self._forward(*inputs, *outputs, *self._seeds)[0])
+        jacobian = derivatives.reshape(3, self.size, -1).transpose(2, 0, 1)
+        return Moved(np.asarray(outputs[0]).T, jacobian, self._normals(np.asarray(outputs[1])))
+
+    def placed(self, state: BodyState) -> tuple[np.ndarray, np.ndarray]:
+        """Return the chosen vertices (N, 3) [m] of a state and their normals (N, 3)."""
+        outputs = self._value(state.shape, state.rotations.T, state.translation)
+        return np.asarray(outputs[0]).T, self._normals(np.asarray(outputs[1]))
+
+    def _normals(self, rotations: np.ndarray) -> np.ndarray:
+        """Normals (N, 3) of the mean body at rest, turned by the blended rotations (3, 3 K) of the joints."""
+        joints = len(self.body.parents)
+        turned = rotations.reshape(3, joints, 3).transpose(1, 0, 2).reshape(joints, 9)
+        normals = np.einsum("nij,nj->ni", (self._weights @ turned).reshape(-1, 3, 3), self._rest_normals)
+        return normals / np.linalg.norm(normals, axis=1, keepdims=True)
+
+    def add_prior(self, equations: NormalEquations, state: BodyState, start: np.ndarray, pose_std: float) -> None:
+        """Draw the shape to the mean, and joints to the start (K, 3) and inside their limits."""
+        shapes, size = len(state.shape), self.size
+        unit = np.eye(size)
+        equations.add(unit[:shapes], state.shape, np.ones(shapes))
+        drawn = unit[shapes + 3 : -3]
+        equations.add(drawn, (state.rotations - start)[1:].ravel(), np.full(len(drawn), pose_std**-2.0))
+        excess = self.limits.excess(state.rotations)
+        joint, axis = np.nonzero(excess)
+        rows = np.zeros((len(joint), size))
+        for row, (k, i) in enumerate(zip(joint, axis, strict=True)):
+            rows[row, shapes + 3 * k : shapes + 3 * k + 3] = self.limits.axes[k, i]
+        equations.add(rows, excess[joint, axis], np.full(len(joint), LIMIT_STD**-2.0))
+
+    def add_landmarks(self, equations: NormalEquations, moved: Moved, landmarks: dict[str, np.ndarray]) -> None:
+        """Draw the vertices of named landmarks to their positions (3,) [m]."""
+        for name, position in landmarks.items():
+            row = self.landmark_rows[name]
+            gap = moved.vertices[row] - position
+            equations.add(moved.jacobian[row], gap, np.full(3, LANDMARK_STD**-2.0))
+
+
+def add_surface(equations: NormalEquations, moved: Moved, mesh: Samples, back: Samples, stage: Stage) -> None:
+    """Draw body vertices to the mesh next to them, and, by ``stage.back``, the body next to points of the mesh.
+
+    ``back`` are the points of the mesh that look for the body. Matches at holes or with other normals do not count;
+    far ones fade (Cauchy's weights).
+    """
+    found = mesh.nearest(moved.vertices, moved.normals)
+    forward = ~mesh.at_hole[found] & ((mesh.normals[found] * moved.normals).sum(1) > COMPATIBLE)
+    rows = np.flatnonzero(forward)
+    _add_matches(equations, moved, rows, mesh.points[found[rows]], mesh.normals[found[rows]], stage, 1.0)
+    if stage.back:
+        own = Samples(moved.vertices, moved.normals, np.zeros(len(moved.vertices), bool))
+        nearest = own.nearest(back.points, back.normals)
+        kept = (back.normals * moved.normals[nearest]).sum(1) > COMPATIBLE
+        _add_matches(
+            equations, moved, nearest[kept], back.points[kept], moved.normals[nearest[kept]], stage, stage.back
+        )
+
+
+def _add_matches(
+    equations: NormalEquations,
+    moved: Moved,
+    rows: np.ndarray,
+    points: np.ndarray,
+    normals: np.ndarray,
+    stage: Stage,
+    share: float,
+) -> None:
+    if not len(rows):
+        return
+    gap = moved.vertices[rows] - points
+    distance = np.linalg.norm(gap, axis=1)
+    cutoff = max(stage.cutoff, 2.5 * float(np.median(distance)))
+    weight = share * INDEPENDENT / len(rows) / stage.std**2 / (1 + (distance / cutoff) ** 2)
+    jacobian = moved.jacobian[rows]
+    equations.add(np.einsum("ni,nij->nj", normals, jacobian), (normals * gap).sum(1), weight)
+    if stage.sliding:
+        held = np.repeat(weight * stage.sliding, 3)
+        equations.add(jacobian.reshape(len(held), -1), gap.ravel(), held)

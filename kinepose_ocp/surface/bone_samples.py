@@ -1,0 +1,52 @@
+"""Points that stand for the bones of a part: far apart, extremes first, the same on both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinepose_ocp.surface.placed_skeleton import FLIP, twin
+from kinepose_ocp.surface.skeleton import Skeleton
+
+COUNTS = {"thorax": 72, "skull": 48, "pelvis": 48, "foot": 40, "tibia": 48, "hand": 48, "scapula": 40}
+USUAL = 32  # points of any other part
+
+
+@dataclass(frozen=True, eq=False)
+class BoneSamples:
+    """Points of the template: part numbers (N,), positions (N, 3) [m]."""
+
+    parts: np.ndarray
+    positions: np.ndarray
+
+    def of(self, part: int) -> np.ndarray:
+        """Numbers of the points of a part."""
+        return np.flatnonzero(self.parts == part)
+
+
+def farthest_points(points: np.ndarray, count: int) -> np.ndarray:
+    """Numbers of points, each the farthest from those before; the first is the farthest from the mean."""
+    chosen = [int(np.linalg.norm(points - points.mean(0), axis=1).argmax())]
+    distance = np.linalg.norm(points - points[chosen[0]], axis=1)
+    while len(chosen) < min(count, len(points)):
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, np.linalg.norm(points - points[chosen[-1]], axis=1))
+    return np.array(chosen)
+
+
+def bone_samples(skeleton: Skeleton, share: float = 1.0) -> BoneSamples:
+    """Points of all parts; ``share`` of :data:`COUNTS`. Left parts and halves mirror the right ones."""
+    found: dict[str, np.ndarray] = {}
+    for part in skeleton.parts:
+        count = max(4, round(share * COUNTS.get(part.partition("_")[0], USUAL)))
+        vertices = skeleton.part_mesh(part).vertices
+        if part == twin(part):
+            half = vertices[vertices[:, 1] <= 0]
+            half = half[farthest_points(half, count // 2)]
+            found[part] = np.vstack([half, half @ FLIP])
+        elif part.endswith("_right"):
+            found[part] = vertices[farthest_points(vertices, count)]
+            found[twin(part)] = found[part] @ FLIP
+    parts = [np.full(len(found[part]), number) for number, part in enumerate(skeleton.parts)]
+    return BoneSamples(np.concatenate(parts), np.vstack([found[part] for part in skeleton.parts]))

@@ -1,0 +1,141 @@
+"""Iterated closest points from several starts: from likeness over rough fits to one exact fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kinepose_ocp.surface.body import LinearBody
+from kinepose_ocp.surface.body_fit import BodyFit, BodyState, NormalEquations, Stage, add_surface
+from kinepose_ocp.surface.correspondence import COMPATIBLE, Samples, sampled
+from kinepose_ocp.surface.limb_restarts import FEW, SEARCH_POINTS, limbs_of, restarts, unexplained
+from kinepose_ocp.surface.mesh import Mesh
+from kinepose_ocp.surface.registration_starts import POSES_DEG, Start, pose_rotations, ranked_starts, spread
+
+TRIED, REFINED = 10, 3  # starts that are tried, and those of them that are fitted further before one is chosen
+ROUGH = Stage(350, 4000, 10, std=0.02, sliding=0.3, back=1.0, pose_std=1.0, cutoff=0.06)
+MIDDLE = Stage(800, 10000, 12, std=0.01, sliding=0.1, back=0.6, pose_std=1.5, cutoff=0.03)
+FINE = Stage(1500, 30000, 16, std=0.004, sliding=0.02, back=0.1, pose_std=3.0, cutoff=0.015)
+LAST = Stage(1500, 30000, 10, std=0.002, sliding=0.0, back=0.0, pose_std=3.0, cutoff=0.01)
+MESH_POINTS = FINE.points  # one in 8 mm
+FIRST_SHAPE = 2.5  # standard deviations by which a start may differ from the mean
+DAMPING = 0.01
+SETTLED = 1e-4  # rad, m and standard deviations: no coordinate moves farther
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Points of a mesh [m] and positions (3,) [m] of landmarks on it."""
+
+    points: Samples
+    landmarks: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, mesh: Mesh, landmarks: dict[str, np.ndarray]) -> Target:
+        return cls(sampled(mesh, MESH_POINTS), landmarks)
+
+    def turned(self, rotation: np.ndarray, count: int) -> Target:
+        """Return ``count`` points and all landmarks turned about the origin by a rotation (3, 3)."""
+        marks = {name: rotation @ point for name, point in self.landmarks.items()}
+        return Target(self.points.some(count).turned(rotation), marks)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A state that fits a target turned by ``start.world``; cost: mean distance [m] of both ways."""
+
+    start: Start
+    state: BodyState
+    cost: float
+
+
+class ClosestPointSearch:
+    """Fits one body to many targets: its functions and starts are made once. Nothing in it is random."""
+
+    def __init__(self, body: LinearBody):
+        self.body = body
+        self.fits = {count: BodyFit(body, count) for count in {s.vertices for s in (ROUGH, MIDDLE, FINE, LAST)}}
+        self._limbs = limbs_of(body, self.fits[ROUGH.vertices].vertices)
+        axes = self.fits[ROUGH.vertices].limits.axes
+        self.poses = {name: pose_rotations(body, turns, axes) for name, turns in POSES_DEG.items()}
+        self._surfaces = {
+            name: sampled(body.mesh(body.posed(rotations=rotations)), 1000)
+            for name, rotations in self.poses.items()
+        }
+        around = (body.template - body.template.mean(0)).ravel()
+        directions = body.shape_directions.reshape(len(around), -1)
+        weak = 1e-3 * np.trace(directions.T @ directions) / body.shape_count * np.eye(body.shape_count)
+        self._growth = np.linalg.solve(directions.T @ directions + weak, directions.T @ around)  # of 100 %
+
+    def candidates(self, target: Target, worlds: np.ndarray) -> Iterator[Candidate]:
+        """Yield fits, the likeliest first, each as exact as can be.
+
+        worlds (W, 3, 3): the ways in which the target's world may have to be turned.
+        """
+        starts = ranked_starts(self.poses, self._surfaces, target.points, worlds)[:TRIED]
+        rough = sorted((self._rough(start, target) for start in starts), key=lambda found: found.cost)
+        for first in range(0, len(rough), REFINED):
+            middle = [self._refined(found, target, MIDDLE) for found in rough[first : first + REFINED]]
+            for found in sorted(middle, key=lambda found: found.cost):
+                better = self._limbs_restarted(found, target)
+                yield self._refined(self._refined(better, target, FINE), target, LAST)
+
+    def _limbs_restarted(self, found: Candidate, target: Target) -> Candidate:
+        """Put limbs anew, one after the other, as long as the mesh has points that no part of the body is at."""
+        turned = target.turned(found.start.world, ROUGH.points)
+        fit = self.fits[ROUGH.vertices]
+        for limb in self._limbs:
+            missing = unexplained(self.body, found.state, turned.points)
+            if len(missing) <= FEW * SEARCH_POINTS:
+                break
+            for state in restarts(fit, found.state, limb, turned.points, missing):
+                start = replace(found.start, rotations=state.rotations)
+                rough = self._refined(Candidate(start, state, np.inf), target, ROUGH)
+                tried = self._refined(rough, target, MIDDLE)
+                found = min(found, tried, key=lambda each: each.cost)
+        return found
+
+    def _rough(self, start: Start, target: Target) -> Candidate:
+        """Fit from a start: the mean body grown to the size of the target, centre on centre."""
+        surface = self._surfaces[start.name]
+        size = spread(target.points.points) / spread(surface.points)
+        shape = np.clip((size - 1) * self._growth, -FIRST_SHAPE, FIRST_SHAPE)
+        translation = start.world @ target.points.points.mean(0) - size * surface.points.mean(0)
+        return self._refined(
+            Candidate(start, BodyState(shape, start.rotations, translation), np.inf), target, ROUGH
+        )
+
+    def _refined(self, found: Candidate, target: Target, stage: Stage) -> Candidate:
+        """Take the steps of a stage from a fit."""
+        fit, state = self.fits[stage.vertices], found.state
+        turned = target.turned(found.start.world, stage.points)
+        back = turned.points.some(stage.vertices)
+        for _ in range(stage.iterations):
+            moved = fit.moved(state)
+            equations = NormalEquations.empty(fit.size)
+            add_surface(equations, moved, turned.points, back, stage)
+            fit.add_prior(equations, state, found.start.rotations, stage.pose_std)
+            fit.add_landmarks(equations, moved, turned.landmarks)
+            step = equations.step(DAMPING)
+            state = state.moved(step)
+            if np.abs(step).max() < SETTLED:
+                break
+        return Candidate(found.start, state, _cost(fit, state, turned, back))
+
+
+def _cost(fit: BodyFit, state: BodyState, target: Target, back: Samples) -> float:
+    """Mean distance [m] from the body's vertices to points of the target, and back; landmarks count as much."""
+    moved = fit.moved(state)
+    own = Samples(moved.vertices, moved.normals, np.zeros(len(moved.vertices), bool))
+    total = 0.0
+    for points, others in ((own, target.points), (back, own)):
+        found = others.nearest(points.points, points.normals)
+        gap = np.linalg.norm(others.points[found] - points.points, axis=1)
+        facing = (others.normals[found] * points.normals).sum(1) > COMPATIBLE
+        total += float(np.where(facing, np.minimum(gap, 0.1), 0.1).mean())
+    gaps = [
+        np.linalg.norm(moved.vertices[fit.landmark_rows[name]] - at) for name, at in target.landmarks.items()
+    ]
+    return total + (float(np.mean(gaps)) if gaps else 0.0)

@@ -1,0 +1,121 @@
+"""Which points of two surfaces belong together: nearest in position and in direction of the normal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from kinepose_ocp.errors import DataError
+from kinepose_ocp.surface.mesh import Mesh
+
+NORMAL_LENGTH = 0.15  # m that unit normals count: opposite sides of a limb are 0.3 m apart
+COMPATIBLE = 0.3  # cosine below which two normals do not belong together
+
+
+def boundary_vertices(mesh: Mesh) -> np.ndarray:
+    """Return which vertices (V,) lie on an edge that only one face has."""
+    edges = np.sort(np.vstack([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]), axis=1)
+    unique, count = np.unique(edges, axis=0, return_counts=True)
+    on_edge = np.zeros(len(mesh.vertices), bool)
+    on_edge[unique[count == 1].ravel()] = True
+    return on_edge
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Points (N, 3) [m] of a surface, their outward unit normals (N, 3), and which of them border a hole (N,)."""
+
+    points: np.ndarray
+    normals: np.ndarray
+    at_hole: np.ndarray
+
+    def turned(self, rotation: np.ndarray) -> Samples:
+        """Return the samples turned about the origin by a rotation (3, 3)."""
+        return Samples(self.points @ rotation.T, self.normals @ rotation.T, self.at_hole)
+
+    def some(self, count: int) -> Samples:
+        """Return about ``count`` of the samples, evenly among them."""
+        kept = np.linspace(0, len(self.points) - 1, min(count, len(self.points))).round().astype(int)
+        return Samples(self.points[kept], self.normals[kept], self.at_hole[kept])
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(np.c_[self.points, NORMAL_LENGTH * self.normals])
+
+    def nearest(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """Return for points (M, 3) with normals (M, 3) the numbers (M,) of the samples next to them."""
+        return self._tree.query(np.c_[points, NORMAL_LENGTH * normals])[1]
+
+
+def sampled(mesh: Mesh, count: int, seed: int = 0) -> Samples:
+    """Return points spread evenly by area over a mesh, with normals interpolated between its vertices.
+
+    The points come in random order (of the seed), so that any stretch of them is spread evenly as well.
+    """
+    random = np.random.default_rng(seed)
+    cumulated = np.cumsum(np.linalg.norm(mesh.face_normals(), axis=1))
+    wanted = (np.arange(count) + random.uniform(size=count)) / count * cumulated[-1]
+    face = np.minimum(np.searchsorted(cumulated, wanted), len(mesh.faces) - 1)
+    first, second = np.sqrt(random.uniform(size=count)), random.uniform(size=count)
+    weights = np.c_[1 - first, first * (1 - second), first * second]
+    corners = mesh.faces[face]
+    points = np.einsum("nc,ncx->nx", weights, mesh.vertices[corners])
+    normals = np.einsum("nc,ncx->nx", weights, mesh.vertex_normals()[corners])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    order = random.permutation(count)
+    at_hole = boundary_vertices(mesh)[corners].any(1)
+    return Samples(points[order], normals[order], at_hole[order])
+
+
+def spread_vertices(vertices: np.ndarray, count: int, first: np.ndarray) -> np.ndarray:
+    """Return numbers of vertices: the ``first`` ones, then each the farthest from all before it."""
+    chosen = [int(vertex) for vertex in dict.fromkeys(first.tolist())] or [0]
+    distance = cKDTree(vertices[chosen]).query(vertices)[0]
+    while len(chosen) < min(count, len(vertices)):
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, np.linalg.norm(vertices - vertices[chosen[-1]], axis=1))
+    return np.array(chosen)
+
+
+@dataclass(frozen=True, eq=False)
+class ClosestPoints:
+    """Where a mesh is next to given points (N,): distance [m], unit normal there, whether at a hole's edge."""
+
+    distance: np.ndarray
+    normals: np.ndarray
+    at_hole: np.ndarray
+
+
+def closest_points(points: np.ndarray, mesh: Mesh) -> ClosestPoints:
+    """Return the exact closest points on the triangles of a mesh (libigl).
+
+    Raises
+    ------
+    DataError
+        Without libigl.
+    """
+    try:
+        import igl
+    except ImportError:
+        raise DataError("distances to meshes need libigl: pip install 'kinepose_ocp[surface]'") from None
+    squared, face, closest = igl.point_mesh_squared_distance(
+        np.ascontiguousarray(points), np.ascontiguousarray(mesh.vertices), np.ascontiguousarray(mesh.faces)
+    )[:3]
+    corners = mesh.vertices[mesh.faces[face]]
+    doubled = mesh.face_normals()[face]
+    area = np.maximum((doubled**2).sum(1), 1e-30)
+    share = np.stack(  # barycentric: how much of each corner
+        [
+            (np.cross(corners[:, (k + 1) % 3] - closest, corners[:, (k + 2) % 3] - closest) * doubled).sum(1)
+            / area
+            for k in range(3)
+        ],
+        axis=1,
+    )
+    rim = boundary_vertices(mesh)[mesh.faces[face]]
+    away = share < 1e-4  # corners that the closest point's edge or vertex does not touch
+    at_hole = away.any(1) & (rim | away).all(1)
+    return ClosestPoints(np.sqrt(squared), doubled / np.sqrt(area)[:, None], at_hole)

@@ -1,0 +1,239 @@
+"""A skeleton in a body at rest: bones scaled and placed under the skin, joints closed.
+
+A nonlinear program over rotations, translations and scales (left and right alike), after the idea of
+OSSO (Keller et al., CVPR 2022) that bony points lie close under the skin and all bones inside it. It is
+solved some times: first joints of the rig and landmarks only, then with the skin next to the bones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import casadi as ca
+import numpy as np
+
+from kinepose_ocp.chain_file import load_chain
+from kinepose_ocp.errors import SolveError
+from kinepose_ocp.surface import articulation as joints
+from kinepose_ocp.surface.body import LinearBody, Posed
+from kinepose_ocp.surface.bone_samples import bone_samples
+from kinepose_ocp.surface.contacts import bony_points, landmark_pairs, missing_landmarks
+from kinepose_ocp.surface.envelope import Envelope
+from kinepose_ocp.surface.parts_program import PartsProgram, Solved, Symbols
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins, twin
+from kinepose_ocp.surface.point_costs import PointTable
+from kinepose_ocp.surface.skeleton import Skeleton
+from kinepose_ocp.surface.skin_parts import facing, skin_weights
+
+ROUNDS = 4  # with the skin next to the bones, after one without
+BENT = {"humerus": 1.2, "femur": 0.5, "forearm": 1.0, "hand": 0.5, "tibia": 0.5}  # rad; else STIFF
+BENT |= {"lumbar": 0.12, "thorax": 0.12, "cspine": 0.15}
+STIFF = 0.3  # rad
+HIP_STD = 0.005  # m: forward and back, where a hip off the rig's tears bones and skin apart in a bend
+RIG_STD = {"hip": 0.015, "l5s1": 0.025, "t12l1": 0.020, "c7t1": 0.025, "sc": 0.025, "gh": 0.015, "mtp": 0.02}
+RIG_USUAL = 0.008  # m: how far a rig's joint may lie from the anatomical one
+
+
+@dataclass(frozen=True)
+class PlacementWeights:
+    """Standard deviations of what the placement wants [m, rad, 1].
+
+    margin: bones this deep under the skin [m]; inside: of the depth that lacks [m]; landmark: of landmarks
+    of the skin [m]; size: of the logarithm of a scale against the stature's; shape: between the three scales
+    of a part; gap: of loose joints [m]; glide: of the scapula's height over the ribs [m]; axis: of a hinge's
+    axis [1].
+    """
+
+    margin: float = 0.004
+    inside: float = 0.0015
+    landmark: float = 0.012
+    size: float = 0.15
+    shape: float = 0.10
+    gap: float = 0.003
+    glide: float = 0.005
+    axis: float = 0.04
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """A placed skeleton, and how each round of the placement went."""
+
+    placed: PlacedSkeleton
+    rounds: tuple[Solved, ...]
+
+    @property
+    def converged(self) -> bool:
+        """Whether the last round converged."""
+        return self.rounds[-1].converged
+
+
+class PlacementProblem:
+    """The program that places a skeleton, built once for all bodies."""
+
+    def __init__(self, skeleton: Skeleton, weights: PlacementWeights | None = None):
+        self.skeleton, self.weights = skeleton, weights or PlacementWeights()
+        self.samples, self.bony, self.pairs = (
+            bone_samples(skeleton),
+            bony_points(skeleton),
+            landmark_pairs(skeleton),
+        )
+        self.paired = [joint for joint in skeleton.joints if joint.rig_joint]
+        self.origins = part_origins(skeleton)
+        rig = [skeleton.parts.index(joint.child) for joint in self.paired]
+        owner = np.concatenate([self.samples.parts, self.bony.parts, self.pairs.parts, rig]).astype(int)
+        names = [part.removesuffix("_left").removesuffix("_right") for part in skeleton.parts]
+        groups = np.array([sorted(set(names)).index(name) for name in names])
+        self.owner, self.groups = owner, groups
+        self.ranges = joints.hinge_ranges(skeleton, load_chain("fullbody"))
+        shapes = {"size": (1, 1)}
+        self.program = PartsProgram(skeleton, owner, groups, shapes, self._terms)
+
+    def _terms(self, parts: joints.Parts, symbols: Symbols) -> tuple[ca.SX, joints.Limits]:
+        """Cost of joints and scales, and the joints' constraints."""
+        weights, skeleton = self.weights, self.skeleton
+        cost = ca.SX(0)
+        for joint in joints.loose_joints(skeleton):
+            cost += ca.sumsqr(joints.gap(parts, joint)) / weights.gap**2
+        for joint in skeleton.joints:
+            std = BENT.get(joint.child.partition("_")[0], STIFF)
+            cost += joints.difference(parts.rotations[joint.parent], parts.rotations[joint.child]) / std**2
+        for hinge in self.ranges:
+            cost += ca.sumsqr(joints.hinge_state(parts, hinge.joint)[1]) / weights.axis**2
+        resting = _template(skeleton, self.origins)
+        for height, wanted in zip(
+            joints.gliding(parts, skeleton), joints.gliding(resting, skeleton), strict=True
+        ):
+            cost += (height - wanted) ** 2 / weights.glide**2
+        for part in skeleton.parts:
+            logs = ca.log(parts.scales[part])
+            share = 0.5 if twin(part) != part else 1.0
+            cost += share * ca.sumsqr(logs - symbols["size"]) / weights.size**2
+            cost += share * ca.sumsqr(logs - ca.sum1(logs) / 3) / weights.shape**2
+        return cost, joints.joint_limits(parts, skeleton, self.ranges)
+
+    def place(self, body: LinearBody, rest: Posed) -> Placement:
+        """Place the skeleton in a body at rest.
+
+        Raises
+        ------
+        ModelError
+            For a body whose rig shares no joint with the skeleton.
+        SolveError
+            When the last round does not converge.
+        """
+        skin = RestSkin(self, body, rest)
+        stature = float(np.ptp(rest.vertices[:, 2]))
+        bones = np.vstack([self.skeleton.part_mesh(part).vertices for part in self.skeleton.parts])
+        size = stature / float(np.ptp(bones[:, 2]) + 0.02)
+        numbers = {"size": np.array([np.log(size)])}
+        found = [self.program.solve(self._start(rest, size), skin.table(None), numbers)]
+        for _ in range(ROUNDS):
+            found.append(self.program.solve(found[-1].placed, skin.table(found[-1].placed), numbers))
+        if not found[-1].converged:
+            raise SolveError(f"the skeleton could not be placed: {found[-1].status}")
+        return Placement(found[-1].placed, tuple(found))
+
+    def _start(self, rest: Posed, size: float) -> PlacedSkeleton:
+        """Return the template, scaled, its middle in that of the body."""
+        count = len(self.skeleton.parts)
+        middle = self.origins.mean(0)
+        shift = rest.joint_positions.mean(0) - size * middle
+        scales = np.full((count, 3), size)
+        return PlacedSkeleton(
+            self.skeleton, np.tile(np.eye(3), (count, 1, 1)), size * self.origins + shift, scales
+        )
+
+
+@dataclass(eq=False)
+class RestSkin:
+    """The skin of one body at rest, as the placement's points see it."""
+
+    problem: PlacementProblem
+    body: LinearBody
+    rest: Posed
+    envelope: Envelope = field(init=False)
+    facing: list[np.ndarray] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.envelope = Envelope(self.body.mesh(self.rest))
+        weights = skin_weights(self.body, self.problem.skeleton)
+        self.facing = facing(self.body, self.problem.skeleton, weights)
+
+    def table(self, placed: PlacedSkeleton | None) -> PointTable:
+        """Numbers of all points; without a placed skeleton, only joints of the rig and landmarks count."""
+        problem, weights = self.problem, self.problem.weights
+        samples, bony, pairs = problem.samples, problem.bony, problem.pairs
+        points = np.vstack([samples.positions, bony.positions, pairs.positions, self._rig_points()])
+        count, owner = len(points), problem.owner
+        skin, normal = np.zeros((count, 3)), np.zeros((count, 3))
+        zero = {name: np.zeros(count) for name in ("tie", "level", "depth", "inside", "margin")}
+        first, second = len(samples.parts), len(samples.parts) + len(bony.parts)
+        third = second + len(pairs.parts)
+        skin[second:third], zero["tie"][second:third] = self._landmarks(early=placed is None)
+        skin[third:], zero["tie"][third:] = self._rig()
+        if placed is not None:
+            skin[:second], normal[:second] = self.next_to(placed, owner[:second], points[:second])
+            share = np.bincount(samples.parts)[samples.parts] / 30
+            zero["inside"][:first], zero["margin"][:first] = 1 / weights.inside**2 / share, weights.margin
+            zero["level"][first:second], zero["depth"][first:second] = 1 / bony.stds**2, bony.depths
+        hips = third + np.flatnonzero([joint.name.startswith("hip_") for joint in problem.paired])
+        normal[hips], zero["level"][hips] = (
+            (1.0, 0.0, 0.0),
+            np.where(zero["tie"][hips] > 0, 1 / HIP_STD**2, 0.0),
+        )
+        values = {"point": points - problem.origins[owner], "skin": skin, "normal": normal} | zero
+        return PointTable(count, values)
+
+    def next_to(
+        self, placed: PlacedSkeleton, owner: np.ndarray, points: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Skin (N, 3) and its normals (N, 3) next to points of the template, among the faces they may see."""
+        skin, normal = np.zeros(points.shape), np.zeros(points.shape)
+        for part, name in enumerate(placed.skeleton.parts):
+            mine = np.flatnonzero(owner == part)
+            if len(mine):
+                near = self.envelope.nearest(placed.at(name, points[mine]), self.facing[part])
+                skin[mine], normal[mine] = self.envelope.positions(near), self.envelope.normals(near)
+        return skin, normal
+
+    def _rig_points(self) -> np.ndarray:
+        return np.array([joint.centre for joint in self.problem.paired]).reshape(-1, 3)
+
+    def _rig(self) -> tuple[np.ndarray, np.ndarray]:
+        """Joint centres of the rig (N, 3) [m] and their weights (N,)."""
+        known = [joint.rig_joint in self.body.joint_names for joint in self.problem.paired]
+        names = [joint.rig_joint or "" for joint in self.problem.paired]
+        place = [self.body.joint_names.index(n) if k else 0 for n, k in zip(names, known, strict=True)]
+        stds = [RIG_STD.get(joint.name.partition("_")[0], RIG_USUAL) for joint in self.problem.paired]
+        return self.rest.joint_positions[place], np.array(known) / np.square(stds)
+
+    def _landmarks(self, early: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Where the bony points below the landmarks of the skin are expected (N, 3) [m], and weights (N,)."""
+        pairs, missing = self.problem.pairs, missing_landmarks(self.body, self.problem.pairs)
+        vertices = np.array([self.body.landmarks.get(name, 0) for name in pairs.names])
+        below = self.rest.vertices[vertices] - pairs.depths[:, None] * self.envelope.vertex_normals[vertices]
+        std = self.problem.weights.landmark * (1.0 if early else 1.5)
+        return below, np.where(missing, 0.0, 1 / std**2)
+
+
+def _template(skeleton: Skeleton, origins: np.ndarray) -> joints.Parts:
+    """Return the template itself as parts in symbols."""
+    named = dict(zip(skeleton.parts, origins, strict=True))
+    return joints.Parts(
+        named,
+        {part: ca.SX.eye(3) for part in named},
+        {part: ca.SX(ca.DM(origin)) for part, origin in named.items()},
+        {part: ca.SX.ones(3) for part in named},
+    )
+
+
+@lru_cache(maxsize=2)
+def placement_problem(skeleton: Skeleton) -> PlacementProblem:
+    """Return the program of a skeleton, built at the first call."""
+    return PlacementProblem(skeleton)
+
+
+def place(body: LinearBody, rest: Posed, skeleton: Skeleton) -> PlacedSkeleton:
+    """Place a skeleton in a body at rest: see :meth:`PlacementProblem.place`."""
+    return placement_problem(skeleton).place(body, rest).placed

@@ -1,0 +1,127 @@
+"""How good a placed skeleton is: bones inside the skin, joints closed, neighbours apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinepose_ocp.surface.envelope import Envelope
+from kinepose_ocp.surface.mesh import Mesh
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
+
+ENDS = ("hand", "foot", "toes")  # parts whose bones are many, in one rigid piece
+BEYOND = 0.002  # m
+GRID = 0.002  # m: spacing of the points that measure an overlap
+MOST = 60_000  # points of a grid
+
+
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """Two neighbouring parts in each other: depth [mm] and volume [cm3]."""
+
+    first: str
+    second: str
+    depth_mm: float
+    volume_cm3: float
+
+
+@dataclass(frozen=True, eq=False)
+class Quality:
+    """Quality of a placed skeleton.
+
+    inside_percent: bones inside the skin, by area; beyond_percent: more than 2 mm outside, by area;
+    protrusion_mm: farthest out, and trunk_protrusion_mm the same without hands, feet and toes; hard_gap_mm
+    and loose_gap_mm: largest gap of balls and hinges, and of loose joints; inside_of, protrusion_of: inside
+    [%] and farthest out [mm] by part.
+    """
+
+    inside_percent: float
+    beyond_percent: float
+    protrusion_mm: float
+    trunk_protrusion_mm: float
+    hard_gap_mm: float
+    loose_gap_mm: float
+    inside_of: dict[str, float]
+    protrusion_of: dict[str, float]
+
+
+def vertex_areas(mesh: Mesh) -> np.ndarray:
+    """Area (V,) [m^2] of each vertex: a third of the faces around it."""
+    areas = np.zeros(len(mesh.vertices))
+    third = np.linalg.norm(mesh.face_normals(), axis=1) / 6
+    for corner in range(3):
+        np.add.at(areas, mesh.faces[:, corner], third)
+    return areas
+
+
+def joint_gaps(placed: PlacedSkeleton) -> dict[str, float]:
+    """Gap [mm] of every joint."""
+    ends = placed.joint_ends()
+    lengths = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1) * 1e3
+    return {joint.name: float(gap) for joint, gap in zip(placed.skeleton.joints, lengths, strict=True)}
+
+
+def quality(placed: PlacedSkeleton, skin: Mesh) -> Quality:
+    """Measure a placed skeleton against the closed skin of its body; needs libigl."""
+    envelope, parts = Envelope(skin), placed.skeleton.parts
+    meshes = [placed.mesh(part) for part in parts]
+    areas = [vertex_areas(mesh) for mesh in meshes]
+    ends = np.cumsum([len(mesh.vertices) for mesh in meshes])[:-1]
+    heights = np.split(envelope.signed_distances(np.vstack([mesh.vertices for mesh in meshes])), ends)
+    area, height = np.concatenate(areas), np.concatenate(heights)
+    out = {part: 1e3 * max(float(each.max()), 0.0) for part, each in zip(parts, heights, strict=True)}
+    inside = {part: percent(a, h < 0) for part, a, h in zip(parts, areas, heights, strict=True)}
+    trunk = [value for part, value in out.items() if part.partition("_")[0] not in ENDS]
+    gaps = joint_gaps(placed)
+    kinds = {joint.name: joint.kind for joint in placed.skeleton.joints}
+    return Quality(
+        percent(area, height < 0),
+        percent(area, height > BEYOND),
+        max(out.values()),
+        max(trunk, default=0.0),
+        max((gap for name, gap in gaps.items() if kinds[name] != "loose"), default=0.0),
+        max((gap for name, gap in gaps.items() if kinds[name] == "loose"), default=0.0),
+        inside,
+        out,
+    )
+
+
+def percent(area: np.ndarray, chosen: np.ndarray) -> float:
+    """Share of an area [%]."""
+    return float(100 * area[chosen].sum() / area.sum())
+
+
+def overlaps(placed: PlacedSkeleton) -> list[Overlap]:
+    """Overlaps of parts that have a joint with each other; needs libigl.
+
+    Template bones touch in their joints and some are open surfaces, so compare with the template's own.
+    """
+    found = []
+    for joint in placed.skeleton.joints:
+        first, second = placed.mesh(joint.parent), placed.mesh(joint.child)
+        depth, volume = overlap(first, second)
+        found.append(Overlap(joint.parent, joint.child, 1e3 * depth, 1e6 * volume))
+    return found
+
+
+def overlap(first: Mesh, second: Mesh) -> tuple[float, float]:
+    """Depth [m] of the deepest vertex of one mesh in the other, and common volume [m^3] by a grid."""
+    lower = np.maximum(first.vertices.min(0), second.vertices.min(0))
+    upper = np.minimum(first.vertices.max(0), second.vertices.max(0))
+    if (lower >= upper).any():
+        return 0.0, 0.0
+    depth = 0.0
+    for mesh, other in ((first, second), (second, first)):
+        near = ((mesh.vertices >= lower) & (mesh.vertices <= upper)).all(1)
+        if near.any():
+            depth = max(depth, float(-Envelope(other).signed_distances(mesh.vertices[near]).min()))
+    if depth <= 0:
+        return 0.0, 0.0
+    spacing = max(GRID, float(np.prod(upper - lower) / MOST) ** (1 / 3))
+    axes = [np.arange(low + spacing / 2, high, spacing) for low, high in zip(lower, upper, strict=True)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    points = points[Envelope(first).signed_distances(points) < 0] if len(points) else points
+    if not len(points):
+        return depth, 0.0
+    return depth, float((Envelope(second).signed_distances(points) < 0).sum() * spacing**3)

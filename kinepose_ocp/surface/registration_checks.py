@@ -1,0 +1,203 @@
+"""What a registration must show before anyone may rely on it, measured on the two surfaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kinepose_ocp.errors import DataError
+from kinepose_ocp.surface.body import LinearBody, Posed
+from kinepose_ocp.surface.correspondence import closest_points, sampled
+from kinepose_ocp.surface.mesh import Mesh
+
+MESH_SAMPLES = 6000
+AGREEING = 0.5  # cosine of 60 deg between normals that agree
+
+
+@dataclass(frozen=True)
+class Bars:
+    """What is refused. Distances [mm] between surfaces, shares of the body's area, stature [m].
+
+    part_mean_mm and part_holes: of any one part of the body (a hand, a foot ...).
+    """
+
+    mean_mm: float = 6.0
+    most_mm: float = 15.0  # that 95 % stay below
+    nearly_all_mm: float = 30.0  # that 99 % of the mesh stay below: one hand is 2 % of the skin
+    part_mean_mm: float = 15.0
+    holes: float = 0.12
+    part_holes: float = 0.6
+    normals: float = 0.85
+    stature_m: tuple[float, float] = (0.8, 2.3)
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Distances [mm] between a fitted body and a mesh, and what of the body the mesh has.
+
+    body_to_mesh: from the body's skin where the mesh is whole; mesh_to_body: from points spread over the mesh;
+    holes: share of the body's area next to which the mesh has a hole; normals: share of the rest where normals
+    agree within 60 deg; part_mm and part_holes: mean distance and holes of every part of the body.
+    """
+
+    body_to_mesh_mean_mm: float
+    body_to_mesh_95_mm: float
+    mesh_to_body_mean_mm: float
+    mesh_to_body_95_mm: float
+    mesh_to_body_99_mm: float
+    holes: float
+    normals: float
+    part_mm: dict[str, float] = field(default_factory=dict)
+    part_holes: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def mean_mm(self) -> float:
+        """The larger of both mean distances."""
+        return max(self.body_to_mesh_mean_mm, self.mesh_to_body_mean_mm)
+
+    @property
+    def most_mm(self) -> float:
+        """The larger of both distances that 95 % stay below."""
+        return max(self.body_to_mesh_95_mm, self.mesh_to_body_95_mm)
+
+
+# ---- of the mesh alone -----------------------------------------------------------------------------
+def sound_mesh(mesh: Mesh, bars: Bars) -> Mesh:
+    """Return a mesh with vertices at the same place made one, faces without area left out, normals outward.
+
+    Raises
+    ------
+    DataError
+        For a mesh that bounds no body: without faces, non-manifold, wound both ways, or open.
+    """
+    welded = _welded(mesh)
+    if len(welded.faces) < 100:
+        raise DataError(f"the mesh has {len(welded.faces)} faces with an area; no body has so few")
+    edges = np.vstack([welded.faces[:, [0, 1]], welded.faces[:, [1, 2]], welded.faces[:, [2, 0]]])
+    shared = np.unique(np.sort(edges, axis=1), axis=0, return_counts=True)[1]
+    twice = np.unique(edges, axis=0, return_counts=True)[1]
+    branched, turned = float((shared > 2).mean()), float((twice > 1).sum() / len(shared))
+    if branched > 0.01:
+        raise DataError(
+            f"the mesh is no surface: {branched:.0%} of its edges have more than two faces; at most 1 % may"
+        )
+    if turned > 0.05:
+        raise DataError(
+            f"the mesh has no inside: {turned:.0%} of its edges lie between faces wound in opposite ways; "
+            f"at most 5 % may"
+        )
+    normals = welded.face_normals()
+    area = np.linalg.norm(normals, axis=1).sum()
+    missing = float(np.linalg.norm(normals.sum(0)) / area)  # the sum of a closed surface is zero
+    if missing > bars.holes:
+        raise DataError(
+            f"the mesh is an open sheet: what would close it is at least {missing:.0%} of its area; "
+            f"at most {bars.holes:.0%} may be missing"
+        )
+    centre = welded.vertices.mean(0)
+    volume = np.einsum("fi,fi->", normals, welded.vertices[welded.faces[:, 0]] - centre)
+    return welded if volume > 0 else Mesh(welded.vertices, welded.faces[:, ::-1])
+
+
+def _welded(mesh: Mesh) -> Mesh:
+    """One vertex for all at one place (files of triangles, seams of textures); no faces without area."""
+    if not len(mesh.faces):
+        return mesh
+    used, faces = np.unique(mesh.faces, return_inverse=True)
+    vertices = mesh.vertices[used]
+    grain = max(float(np.ptp(vertices, axis=0).max()), 1e-12) * 1e-7
+    _, first, place = np.unique(np.round(vertices / grain), axis=0, return_index=True, return_inverse=True)
+    faces = place.ravel()[faces.reshape(-1, 3)]
+    welded = Mesh(vertices[first], faces)
+    area = np.linalg.norm(welded.face_normals(), axis=1)
+    return Mesh(welded.vertices, faces[area > 1e-12 * area.max()])
+
+
+# ---- of the fit ------------------------------------------------------------------------------------
+def measured(body: LinearBody, posed: Posed, mesh: Mesh, seed: int = 0) -> Residual:
+    """Measure a posed body against a mesh [m], both ways, exactly between triangles."""
+    skin = body.mesh(posed)
+    found = closest_points(skin.vertices, mesh)
+    area = _vertex_areas(skin)
+    whole = np.where(found.at_hole, 0.0, area)
+    agree = (found.normals * skin.vertex_normals()).sum(1) > AGREEING
+    points = sampled(mesh, MESH_SAMPLES, seed)
+    back = closest_points(points.points, skin).distance * 1e3
+    there = found.distance * 1e3
+    parts = np.full(len(area), "body") if body.vertex_parts is None else body.vertex_parts
+    groups = {name: parts == name for name in _main_parts(parts, area)}
+    return Residual(
+        body_to_mesh_mean_mm=_mean(there, whole),
+        body_to_mesh_95_mm=_quantile(there, whole, 0.95),
+        mesh_to_body_mean_mm=float(back.mean()),
+        mesh_to_body_95_mm=float(np.quantile(back, 0.95)),
+        mesh_to_body_99_mm=float(np.quantile(back, 0.99)),
+        holes=_mean(found.at_hole, area),
+        normals=_mean(agree, whole),
+        part_mm={name: _mean(there[group], whole[group]) for name, group in groups.items()},
+        part_holes={name: _mean(found.at_hole[group], area[group]) for name, group in groups.items()},
+    )
+
+
+def _vertex_areas(mesh: Mesh) -> np.ndarray:
+    third = np.repeat(np.linalg.norm(mesh.face_normals(), axis=1) / 6, 3)
+    return np.bincount(mesh.faces.ravel(), third, minlength=len(mesh.vertices))
+
+
+def _main_parts(parts: np.ndarray, area: np.ndarray) -> list[str]:
+    """Names of the parts with at least 1 % of the skin."""
+    return [str(name) for name in np.unique(parts) if area[parts == name].sum() > 0.01 * area.sum()]
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> float:
+    total = weights.sum()
+    return float((values * weights).sum() / total) if total > 0 else 0.0
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
+    order = np.argsort(values)
+    cumulated = np.cumsum(weights[order])
+    return float(values[order][min(np.searchsorted(cumulated, share * cumulated[-1]), len(order) - 1)])
+
+
+def refusal(residual: Residual, stature_m: float, bars: Bars) -> str | None:
+    """Return in one line why a fit is refused, or None."""
+    part = max(residual.part_mm, key=lambda name: residual.part_mm[name])
+    gone = max(residual.part_holes, key=lambda name: residual.part_holes[name])
+    if residual.mean_mm > bars.mean_mm or residual.most_mm > bars.most_mm:
+        return (
+            f"the body does not fit the mesh: mean distance {residual.body_to_mesh_mean_mm:.1f} mm from body to "
+            f"mesh and {residual.mesh_to_body_mean_mm:.1f} mm back (at most {bars.mean_mm:g} mm), 95 % within "
+            f"{residual.most_mm:.1f} mm (at most {bars.most_mm:g} mm)"
+        )
+    if residual.mesh_to_body_99_mm > bars.nearly_all_mm:
+        return (
+            f"the mesh has something that the body has not: 99 % of it are within {residual.mesh_to_body_99_mm:.1f} "
+            f"mm of the body, at most {bars.nearly_all_mm:g} mm"
+        )
+    if residual.holes > bars.holes:
+        return (
+            f"the mesh has holes where {residual.holes:.0%} of the body's skin should be; "
+            f"at most {bars.holes:.0%} may be missing"
+        )
+    if residual.part_mm[part] > bars.part_mean_mm:
+        return (
+            f"the body's {part} does not fit the mesh: mean distance {residual.part_mm[part]:.1f} mm, "
+            f"at most {bars.part_mean_mm:g} mm"
+        )
+    if residual.part_holes[gone] > bars.part_holes:
+        return (
+            f"the mesh lacks {residual.part_holes[gone]:.0%} of the body's {gone}; "
+            f"at most {bars.part_holes:.0%} of a part may be missing"
+        )
+    if residual.normals < bars.normals:
+        return (
+            f"the skins face the same way on {residual.normals:.0%} of the body only; "
+            f"at least {bars.normals:.0%} are needed"
+        )
+    if not bars.stature_m[0] <= stature_m <= bars.stature_m[1]:
+        return (
+            f"the body would be {stature_m:.2f} m tall; possible: {bars.stature_m[0]:g} to {bars.stature_m[1]:g} m"
+        )
+    return None

@@ -1,0 +1,65 @@
+"""Direct fit of a body to a mesh of the body's own vertices and faces: no correspondence to search."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from kinepose_ocp.surface.body import LinearBody
+from kinepose_ocp.surface.body_fit import BodyFit, BodyState, NormalEquations
+from kinepose_ocp.surface.mesh import Mesh
+
+VERTEX_STD = 0.001  # m
+POSE_STD = 10.0  # rad: no prior but for what the vertices do not tell
+ITERATIONS = 30
+SETTLED = 1e-6  # rad, m and standard deviations
+
+
+def same_topology(mesh: Mesh, body: LinearBody) -> bool:
+    """Whether a mesh has the body's own vertices and faces, in their order."""
+    return len(mesh.vertices) == len(body.template) and np.array_equal(mesh.faces, body.faces)
+
+
+def joint_turns(vertices: np.ndarray, body: LinearBody) -> np.ndarray:
+    """Global rotations (K, 3, 3) that best turn the template's skin of every joint to vertices (V, 3).
+
+    Kabsch's solution, weighted by the skinning weights (Acta Crystallographica A32, 1976).
+    """
+    turns = []
+    for weights in body.weights.T:
+        share = weights / weights.sum()
+        before = body.template - share @ body.template
+        after = vertices - share @ vertices
+        left, _, right = np.linalg.svd((after * weights[:, None]).T @ before)
+        turns.append(left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right)
+    return np.array(turns)
+
+
+def first_state(vertices: np.ndarray, body: LinearBody) -> BodyState:
+    """Return the mean body, joint by joint turned to vertices (V, 3) [m] of its topology."""
+    turns = joint_turns(vertices, body)
+    local = [
+        turn if parent < 0 else turns[parent].T @ turn
+        for turn, parent in zip(turns, body.parents, strict=True)
+    ]
+    rotations = Rotation.from_matrix(np.array(local)).as_rotvec()
+    posed = body.posed(rotations=rotations)
+    return BodyState(np.zeros(body.shape_count), rotations, vertices.mean(0) - posed.vertices.mean(0))
+
+
+def direct_fit(fit: BodyFit, vertices: np.ndarray) -> BodyState:
+    """Return the least-squares shape, pose and translation for vertices (V, 3) [m] of the body's topology."""
+    state, wanted = first_state(vertices, fit.body), vertices[fit.vertices]
+    start, damping = state.rotations, 1e-3
+    for _ in range(ITERATIONS):
+        moved = fit.moved(state)
+        equations = NormalEquations.empty(fit.size)
+        gap = (moved.vertices - wanted).ravel()
+        weight = np.full(len(gap), 1 / VERTEX_STD**2)
+        equations.add(moved.jacobian.reshape(len(gap), -1), gap, weight)
+        fit.add_prior(equations, state, start, POSE_STD)
+        step = equations.step(damping)
+        state, damping = state.moved(step), damping / 3
+        if np.abs(step).max() < SETTLED:
+            break
+    return state

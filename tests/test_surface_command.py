@@ -1,0 +1,228 @@
+"""The command ``skeleton`` as users meet it: real files in, a whole folder or nothing out."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+import xarray as xr
+from scipy.spatial.transform import Rotation
+
+import kinepose_ocp as kp
+from kinepose_ocp import cli, surface_figures
+from kinepose_ocp.kinematics import Kinematics
+from kinepose_ocp.surface import command
+from kinepose_ocp.surface.body import open_body
+from kinepose_ocp.surface.mesh import write_mesh
+
+ROOT = Path(__file__).resolve().parents[1]
+SHAPE = np.array([0.5, -0.8, 0.4])
+MADE = {"bones", "skeleton.ply", "body.ply", "skeleton.nc", "subject.yaml", "report.json", "skeleton.png"}
+
+
+def call(*arguments):
+    """Exit status of a command line."""
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(argument) for argument in arguments])
+    return end.value.code
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_pictures():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(surface_figures, "ROWS", 200)
+        yield
+
+
+@pytest.fixture(scope="module")
+def study():
+    spec = importlib.util.spec_from_file_location("body_skeleton", ROOT / "studies" / "body_skeleton.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def made(study, tmp_path_factory):
+    """The results of the study: a mesh file in centimetres with y up."""
+    folder = tmp_path_factory.mktemp("skeleton") / "anna"
+    study.main(folder)
+    return folder
+
+
+def test_everything_is_there(made):
+    assert {path.name for path in made.iterdir()} == MADE
+    assert len(list((made / "bones").glob("*.ply"))) == 102
+    assert [path.name for path in made.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_bones_are_where_the_users_mesh_is(made, study):
+    skin = trimesh.load(made.parent / "anna_body.ply", process=False)
+    bones = trimesh.load(made / "skeleton.ply", process=False)
+    parts = [trimesh.load(path, process=False) for path in sorted((made / "bones").glob("femur*.ply"))]
+    assert len(parts) == 2
+    assert (bones.bounds[0] > skin.bounds[0] - 1).all() and (bones.bounds[1] < skin.bounds[1] + 1).all()  # cm
+    body = command.default_body()
+    hip = study.TO_MESH @ body.posed(np.array(study.SHAPE)).joint_positions[body.joint_index("upperleg_left")]
+    head = parts[0].vertices[np.linalg.norm(parts[0].vertices - hip, axis=1).argmin()]
+    assert np.linalg.norm(head - hip) < 5  # cm
+
+
+def test_the_report_tells_what_it_is_worth(made, study):
+    report = json.loads((made / "report.json").read_text(encoding="utf-8"))
+    assert report["source"] == "anna_body.ply" and report["schema"] == 1
+    assert report["body"]["mesh_unit"] == "centimetres" and report["body"]["mesh_up"] == "+y"
+    assert report["registration"]["body_to_mesh_mean_mm"] < 1
+    assert report["bones"]["inside_percent"] > 98 and len(report["bones"]["inside_percent_by_part"]) == 23
+    assert report["joints"]["gap_of_balls_and_hinges_mm"] < 0.1
+    assert len(report["anthropometry"]) == 8 and report["limits"] and report["versions"]["kinepose_ocp"]
+    standing = command.default_body().posed(np.array(study.SHAPE)).vertices
+    assert report["body"]["stature_m"] == pytest.approx(np.ptp(standing[:, 2]), abs=0.005)
+    beyond = [
+        one["segment"] for one in report["anthropometry"] if abs(one["outside_of_all_sources_percent"]) > 5
+    ]
+    assert all(any(text.startswith(segment) for text in report["warnings"]) for segment in beyond)
+
+
+def test_the_datasets_agree_with_the_meshes(made):
+    """Rotation, scale, origin and translation place the template's bone where its file is."""
+    motion = xr.load_dataset(made / "skeleton.nc")
+    skeleton = command.default_skeleton()
+    bone = next(each for each in skeleton.bones if each.part == "tibia_right")
+    one = motion.sel(part=bone.part).isel(time=0)
+    turn = Rotation.from_quat(one.part_rotation.values[[1, 2, 3, 0]])
+    world = (
+        turn.apply((bone.mesh.vertices - one.part_origin.values) * one.part_scale.values)
+        + one.part_translation.values
+    )
+    back = world @ motion.attrs["mesh_rotation"].reshape(3, 3) * 100
+    filed = trimesh.load(made / "bones" / f"{bone.name}.ply", process=False)
+    np.testing.assert_allclose(filed.vertices, back, atol=1e-3)
+    assert motion.attrs["mesh_unit"] == "centimetres" and len(motion.attrs["input_sha256"]) == 64
+
+
+def test_the_chain_has_the_lengths_of_the_bones(made):
+    chain, motion = kp.load_chain(made / "subject.yaml"), xr.load_dataset(made / "skeleton.nc").isel(time=0)
+    assert chain.name == "anna_body"
+    pose = Kinematics(chain)(np.zeros(len(chain.free_dofs)))
+    joints = dict(zip(chain.joint_names, pose.joint_position[0], strict=True))
+    for first, second in (("hip", "knee"), ("knee", "ankle"), ("elbow", "wrist")):
+        bones = motion.joint_centre.sel(joint=[f"{first}_left", f"{second}_left"]).values
+        ours = np.linalg.norm(joints[f"{first}_left"] - joints[f"{second}_left"])
+        assert ours == pytest.approx(np.linalg.norm(bones[0] - bones[1]), abs=1e-4)
+
+
+def test_a_sequence_of_poses_gives_points_that_its_chain_solves(tmp_path):
+    body = command.default_body()
+    rotations = np.zeros((3, len(body.parents), 3))
+    rotations[:, body.joint_index("lowerleg_left"), 1] = np.radians([0, 30, 60])
+    np.savez(
+        tmp_path / "squat.npz",
+        shape=SHAPE,
+        rotations=rotations,
+        translation=np.zeros((3, 3)),
+        rate=np.array(30.0),
+    )
+    assert call("skeleton", tmp_path / "squat.npz", "-o", tmp_path / "out") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == MADE | {"keypoints.nc"}
+    motion = xr.load_dataset(tmp_path / "out" / "skeleton.nc")
+    np.testing.assert_allclose(motion.time, np.arange(3) / 30)
+    shank = Rotation.from_quat(motion.part_rotation.sel(part="tibia_left").values[:, [1, 2, 3, 0]])
+    thigh = Rotation.from_quat(motion.part_rotation.sel(part="femur_left").values[:, [1, 2, 3, 0]])
+    bent = np.degrees((thigh.inv() * shank).magnitude())
+    assert 45 < bent[-1] - bent[0] < 70
+    chain = kp.load_chain(tmp_path / "out" / "subject.yaml")
+    points = kp.read_keypoints(tmp_path / "out" / "keypoints.nc", chain=chain)
+    apart = np.linalg.norm(
+        points.position.sel(keypoint="knee_left") - points.position.sel(keypoint="hip_left"), axis=1
+    )
+    length = np.linalg.norm(next(joint.offset for joint in chain.joints if joint.name == "knee_left"))
+    np.testing.assert_allclose(apart, length, atol=1e-4)
+
+
+def test_a_sequence_of_meshes_has_one_shape(tmp_path):
+    body, bent = command.default_body(), np.zeros((23, 3))
+    bent[8] = [0, 0.5, 0]
+    vertices = np.array([body.posed(SHAPE, turns).vertices for turns in (None, bent)])
+    np.savez(tmp_path / "two.npz", vertices=vertices, faces=body.faces)
+    request = command.Request(tmp_path / "two.npz", tmp_path / "out", rate=25.0)
+    found = command.read_surfaces(request, body)
+    assert len(found.targets) == 2 and found.time[1] == 0.04
+    for target, wanted in zip(found.targets, vertices, strict=True):
+        turn = found.frame.to_world(wanted)
+        assert np.linalg.norm(target.vertices - turn, axis=1).mean() < 0.001
+
+
+# ---- what is refused -----------------------------------------------------------------------------
+def bad_folder(folder):
+    """Files of which each is wrong in its own way."""
+    body = open_body()
+    write_mesh(body.mesh(body.posed()), folder / "body.ply")
+    (folder / "notes.txt").write_text("hello")
+    (folder / "broken.ply").write_bytes(b"ply\nformat ascii 1.0\nelement vertex 3\n")
+    trimesh.creation.icosphere(radius=1.2).export(folder / "ball.ply")
+    np.savez(folder / "empty.npz", other=np.zeros(3))
+    np.savez(folder / "norate.npz", vertices=np.zeros((2, 4, 3)), faces=np.zeros((1, 3), int))
+    np.savez(folder / "flat.npz", vertices=np.zeros((4, 3)), faces=np.zeros((1, 3), int), rate=30.0)
+    np.savez(
+        folder / "poses.npz", shape=np.zeros(3), rotations=np.zeros((2, 5, 3)), translation=np.zeros((2, 3))
+    )
+    (folder / "marks.yaml").write_text("head_top: [0, 1]\n")
+    (folder / "unknown.yaml").write_text("head_tip: [0, 0, 1]\n")
+    (folder / "full").mkdir()
+    (folder / "full" / "mine.txt").write_text("mine")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.ply"], "none.ply: no such file"),
+        (["notes.txt"], "notes.txt: not a body's surface; possible: .ply, .obj"),
+        (["broken.ply"], "broken.ply: not a readable mesh"),
+        (["ball.ply"], "ball.ply: the mesh is of no body's size"),
+        (["empty.npz", "--rate", "30"], "needed: arrays vertices, faces, or shape, rotations, translation"),
+        (["norate.npz"], "no array 'rate'; give the sampling rate with --rate"),
+        (["flat.npz"], "vertices of a sequence must be (T, V, 3), found (4, 3)"),
+        (["poses.npz", "--rate", "30"], "rotations of shape (5, 3) for a body of 23 joints"),
+        (["poses.npz", "--rate", "-1"], "rate"),
+        (["body.ply", "--landmarks", "marks.yaml"], "landmark 'head_top' must be three numbers [x, y, z]"),
+        (
+            ["body.ply", "--landmarks", "unknown.yaml"],
+            "no landmark 'head_tip' on the body; did you mean 'head_top'?",
+        ),
+        (["body.ply", "-o", "full"], "full: is a folder that is not empty; give the name of a new one"),
+        (["body.ply", "-o", "notes.txt"], "notes.txt: is a file; give the name of a new folder"),
+        (["body.ply", "--body-model", "none.npz"], "none.npz: no such file"),
+        (["body.ply", "--up", "w"], "'w' is not one of"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    bad_folder(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    assert call("skeleton", *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and "Traceback" not in error
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
+    assert call("skeleton", tmp_path / "body.ply", "-o", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "skeletons need trimesh and libigl: pip install 'kinepose_ocp[surface]'" in error
+
+
+def test_nothing_is_left_when_writing_fails(made, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    for name in ("read_surfaces", "make_subject"):
+        monkeypatch.setattr(command, name, lambda *_: None)
+    monkeypatch.setattr(command, "report", lambda *_: {})
+    monkeypatch.setattr(command, "write_subject", full)
+    assert call("skeleton", made.parent / "anna_body.ply", "-o", tmp_path / "out") == 2
+    assert "out: cannot be written: No space left on device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

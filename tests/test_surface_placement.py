@@ -1,0 +1,145 @@
+"""Placing the skeleton in a body at rest: inside, closed joints, symmetry, one program for all bodies."""
+
+import numpy as np
+import pytest
+
+from kinepose_ocp.errors import DataError, ModelError
+from kinepose_ocp.surface.body import LinearBody, open_body
+from kinepose_ocp.surface.contacts import bony_points, landmark_pairs
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, twin
+from kinepose_ocp.surface.placement import placement_problem
+from kinepose_ocp.surface.quality import joint_gaps, overlap, quality
+from kinepose_ocp.surface.skeleton import open_skeleton
+
+pytest.importorskip("igl")
+SHAPES = (np.zeros(16), np.random.default_rng(4).normal(size=16) * 0.8)
+
+
+@pytest.fixture(scope="module")
+def body():
+    return open_body()
+
+
+@pytest.fixture(scope="module")
+def skeleton():
+    return open_skeleton()
+
+
+@pytest.fixture(scope="module")
+def placements(body, skeleton):
+    problem = placement_problem(skeleton)
+    return [problem.place(body, body.posed(shape)) for shape in SHAPES]
+
+
+@pytest.mark.parametrize("number", range(len(SHAPES)))
+def test_bones_lie_inside_the_skin_and_joints_are_closed(body, placements, number):
+    placement = placements[number]
+    found = quality(placement.placed, body.mesh(body.posed(SHAPES[number])))
+    assert placement.converged
+    assert found.inside_percent >= 98.5 and found.beyond_percent <= 1
+    assert found.trunk_protrusion_mm <= 10
+    assert found.hard_gap_mm <= 0.1
+
+
+def test_the_program_is_built_once_for_all_bodies(skeleton):
+    assert placement_problem(skeleton) is placement_problem(skeleton)
+
+
+def test_left_and_right_have_the_same_scales_and_mirrored_places(placements):
+    for placement in placements:
+        placed = placement.placed
+        mirrored = placed.mirrored()
+        for part in placed.skeleton.parts:
+            number, other = placed.part_index(part), placed.part_index(twin(part))
+            np.testing.assert_allclose(placed.scales[number], placed.scales[other], atol=1e-9)
+            off = np.linalg.norm(placed.vertices(part) - mirrored.vertices(part), axis=1).max()
+            # the middle bones of the template are mirror images only to a few millimetres
+            assert off < (1e-3 if part != twin(part) else 8e-3), part
+
+
+def test_bony_points_lie_at_their_depth(body, placements, skeleton):
+    placed = placements[0].placed
+    vertices = body.posed(SHAPES[0]).vertices
+    top = placed.landmark("skull", "vertex")
+    assert 0.003 < vertices[:, 2].max() - top[2] < 0.012
+    shin = placed.landmark("tibia_right", "tibial_tuberosity")
+    assert 0.002 < np.linalg.norm(vertices - shin, axis=1).min() < 0.025
+
+
+def test_a_taller_body_has_longer_bones(placements, body):
+    lengths = []
+    for placement in placements:
+        centres = dict(
+            zip(
+                [joint.name for joint in placement.placed.skeleton.joints],
+                placement.placed.joint_centres(),
+                strict=True,
+            )
+        )
+        lengths.append(np.linalg.norm(centres["hip_left"] - centres["knee_left"]))
+    statures = [np.ptp(body.posed(shape).vertices[:, 2]) for shape in SHAPES]
+    assert np.sign(lengths[1] - lengths[0]) == np.sign(statures[1] - statures[0])
+    assert 0.2 < lengths[0] / statures[0] < 0.29  # 0.245 in Drillis & Contini (1966)
+
+
+def test_a_part_moves_by_scale_then_rotation_then_translation(skeleton):
+    count = len(skeleton.parts)
+    turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    placed = PlacedSkeleton(
+        skeleton,
+        np.tile(turn, (count, 1, 1)),
+        np.tile([1.0, 2, 3], (count, 1)),
+        np.tile([2.0, 1, 1], (count, 1)),
+    )
+    origin = placed.origins[placed.part_index("pelvis")]
+    np.testing.assert_allclose(placed.at("pelvis", origin + np.array([1, 0, 0])), [1, 4, 3], atol=1e-12)
+    assert joint_gaps(placed)["hip_left"] > 1
+
+
+def test_unknown_names_and_wrong_arrays_are_refused(placements, skeleton):
+    placed = placements[0].placed
+    with pytest.raises(DataError, match="no part or bone 'femur' in the skeleton; did you mean 'femur_left'"):
+        placed.vertices("femur")
+    with pytest.raises(
+        DataError, match=r"rotations of a placed skeleton must be \(23, 3, 3\) finite numbers"
+    ):
+        PlacedSkeleton(skeleton, np.eye(3), placed.translations, placed.scales)
+
+
+def test_a_rig_without_known_joints_is_refused(body, skeleton):
+    names = tuple(f"bone{number}" for number in range(len(body.parents)))
+    other = LinearBody(
+        body.template,
+        body.shape_directions,
+        body.joint_template,
+        body.joint_directions,
+        body.weights,
+        body.parents,
+        body.faces,
+        names,
+    )
+    with pytest.raises(ModelError, match="no joint of the body pairs with one of the skeleton"):
+        placement_problem(skeleton).place(other, other.posed())
+
+
+def test_contacts_and_landmarks_are_on_both_sides(skeleton, body):
+    bony, pairs = bony_points(skeleton), landmark_pairs(skeleton)
+    for points in (bony.positions, pairs.positions):
+        mirrored = points * [1, -1, 1]
+        far = np.linalg.norm(points[:, None] - mirrored, axis=2).min(1)
+        assert far.max() < 0.002
+    assert set(pairs.names) <= set(body.landmarks)
+    assert len(set(pairs.names)) == len(pairs.names) == 29
+
+
+def test_overlap_of_two_cubes_is_their_common_volume():
+    trimesh = pytest.importorskip("trimesh")
+    from kinepose_ocp.surface.mesh import Mesh
+
+    cube = trimesh.creation.box((0.1, 0.1, 0.1)).subdivide().subdivide()
+    first = Mesh(np.asarray(cube.vertices), np.asarray(cube.faces))
+    second = first.with_vertices(first.vertices + np.array([0.08, 0, 0]))
+    depth, volume = overlap(first, second)
+    assert depth == pytest.approx(0.02, abs=1e-6)
+    assert volume == pytest.approx(0.02 * 0.1 * 0.1, rel=0.05)
+    assert overlap(first, first.with_vertices(first.vertices + 1)) == (0.0, 0.0)

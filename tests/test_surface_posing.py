@@ -1,0 +1,148 @@
+"""Posing a placed skeleton: known motions come back, joints stay closed, sequences, mirror images."""
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+from surface_motion import both, degrees_between, driven, rig_pose
+
+from kinepose_ocp.errors import DataError
+from kinepose_ocp.surface.body import Posed, open_body
+from kinepose_ocp.surface.placement import placement_problem
+from kinepose_ocp.surface.posing import PosingProblem, PosingWeights, pose, posing_problem
+from kinepose_ocp.surface.quality import quality
+from kinepose_ocp.surface.skeleton import open_skeleton
+from kinepose_ocp.surface.skeleton_dataset import skeleton_dataset, skeleton_poses
+from kinepose_ocp.surface.skin_parts import Unblending, rig_motions
+
+pytest.importorskip("igl")
+FLIP = np.array([1.0, -1, 1])
+
+
+@pytest.fixture(scope="module")
+def body():
+    return open_body()
+
+
+@pytest.fixture(scope="module")
+def rest(body):
+    return body.posed()
+
+
+@pytest.fixture(scope="module")
+def placed(body, rest):
+    return placement_problem(open_skeleton()).place(body, rest).placed
+
+
+@pytest.fixture(scope="module")
+def seat():
+    return both("upperleg", 0, -85, 0) | both("lowerleg", 0, 85, 0) | both("upperarm", -30, -20, 0)
+
+
+def test_the_rest_pose_stays(body, rest, placed):
+    (found,) = pose(placed, body, rest, [rest])
+    assert degrees_between(found.rotations, placed.rotations).max() < 0.5
+    assert np.abs(found.translations - placed.translations).max() < 1.5e-3
+
+
+def test_a_seated_body_has_its_bones_inside_and_joints_closed(body, rest, placed, seat):
+    target = body.posed(None, rig_pose(body, seat))
+    (found,) = pose(placed, body, rest, [target])
+    measured = quality(found, body.mesh(target))
+    assert measured.inside_percent >= 98.5 and measured.beyond_percent <= 1
+    assert measured.trunk_protrusion_mm <= 10
+    assert measured.hard_gap_mm <= 0.1
+
+
+def test_known_motions_of_bones_are_found_from_the_skin_alone(body, rest, placed):
+    problem = PosingProblem(placed.skeleton, PosingWeights(rig=np.inf))
+    subject = problem.subject(body, rest, placed)
+    motions = (
+        {
+            "hip_right": (-15, 0, 0),
+            "hip_left": (30, 5, 0),
+            "knee_right": (-40, 0, 0),
+            "elbow_left": (25, 0, 0),
+        },
+        {"hip_right": (70, -5, 5), "knee_right": (-80, 0, 0), "l5s1": (-10, 3, 5), "t12l1": (-10, -2, 5)},
+    )
+    pelvis = placed.part_index("pelvis")
+    for angles in motions:
+        target, truth = driven(body, rest, placed, angles)
+        (found,) = problem.frames(subject, [target])
+        assert found.converged
+        off = degrees_between(found.placed.rotations, truth.rotations)
+        assert off[pelvis] < 3
+        assert np.delete(off, pelvis).max() < 2
+
+
+def test_hinges_bend_about_their_axis_only(body, rest, placed, seat):
+    (found,) = pose(placed, body, rest, [body.posed(None, rig_pose(body, seat))])
+    for name in ("knee_left", "elbow_right"):
+        joint = placed.skeleton.joint(name)
+        parent, child = (found.rotations[found.part_index(part)] for part in (joint.parent, joint.child))
+        leaves = joint.axes @ parent.T @ child @ joint.axes[0]
+        assert np.degrees(np.arccos(np.clip(leaves[0], -1, 1))) < 10  # laxities of 8 and 5 degrees
+
+
+def test_a_mirrored_body_has_the_mirrored_skeleton(body, rest, placed):
+    angles = {"upperleg_left": (0, -40, 0), "lowerleg_right": (0, 30, 0), "spine03": (0, 5, 10)}
+    target = body.posed(None, rig_pose(body, angles))
+    order = cKDTree(body.template).query(body.template * FLIP)[1]
+    swap = [
+        body.joint_index(name.replace("_left", "_#").replace("_right", "_left").replace("_#", "_right"))
+        for name in body.joint_names
+    ]
+    flip = np.diag(FLIP)
+    mirrored = Posed(
+        target.vertices[order] * FLIP,
+        flip @ target.joint_rotations[swap] @ flip,
+        target.joint_positions[swap] * FLIP,
+    )
+    (one,) = pose(placed, body, rest, [target])
+    (other,) = pose(placed, body, rest, [mirrored])
+    expected = one.mirrored()
+    np.testing.assert_allclose(other.translations, expected.translations, atol=1e-3)
+    assert degrees_between(other.rotations, expected.rotations).max() < 0.5
+
+
+def test_a_sequence_starts_warm_and_is_smooth(body, rest, placed):
+    problem = posing_problem(placed.skeleton)
+    subject = problem.subject(body, rest, placed)
+    phases = np.linspace(0, 1.2, 6)
+    targets = [
+        body.posed(None, rig_pose(body, {"upperleg_left": (0, -30 * p, 0), "lowerleg_left": (0, 40 * p, 0)}))
+        for p in phases
+    ]
+    found = list(problem.frames(subject, targets))
+    assert all(frame.converged for frame in found)
+    thigh = placed.part_index("femur_left")
+    turns = [degrees_between(frame.placed.rotations, placed.rotations)[thigh] for frame in found]
+    np.testing.assert_allclose(turns, 30 * phases, atol=2)
+    assert max(frame.iterations for frame in found[1:]) <= 12
+    assert posing_problem(placed.skeleton) is problem
+
+
+def test_unblending_finds_the_joints_of_the_rig(body, rest):
+    target = body.posed(None, rig_pose(body, both("upperleg", 5, -60, 10) | {"spine03": (5, 20, -10)}))
+    found, truth = Unblending(body, rest)(target), rig_motions(rest, target)
+    assert degrees_between(found.rotations, truth.rotations).max() < 1
+    points = rest.joint_positions
+    np.testing.assert_allclose(found.at(points), truth.at(points), atol=5e-3)
+
+
+def test_a_dataset_keeps_the_skeleton(placed):
+    dataset = skeleton_dataset([placed, placed], np.array([0.0, 0.1]))
+    assert dataset.joint_centre.dims == ("time", "joint", "space") and dataset.joint_centre.units == "m"
+    assert float(dataset.joint_gap.sel(joint="hip_left").max()) < 0.1
+    again = skeleton_poses(dataset, placed.skeleton)
+    np.testing.assert_allclose(again[1].vertices("skull"), placed.vertices("skull"), atol=1e-12)
+    axes = dataset.joint_axes.sel(joint="hip_left").isel(time=0).values
+    assert np.linalg.norm(axes) == pytest.approx(1)
+
+
+def test_datasets_that_do_not_fit_are_refused(placed):
+    with pytest.raises(DataError, match="1 poses of a skeleton at 2 times"):
+        skeleton_dataset([placed], np.zeros(2))
+    dataset = skeleton_dataset([placed], np.zeros(1))
+    with pytest.raises(DataError, match="no 'part_scale' in the dataset"):
+        skeleton_poses(dataset.drop_vars("part_scale"), placed.skeleton)
