@@ -52,8 +52,7 @@ def test_left_and_right_have_the_same_scales_and_mirrored_places(placements):
             number, other = placed.part_index(part), placed.part_index(twin(part))
             np.testing.assert_allclose(placed.scales[number], placed.scales[other], atol=1e-9)
             off = np.linalg.norm(placed.vertices(part) - mirrored.vertices(part), axis=1).max()
-            # the middle bones of the template are mirror images only to a few millimetres
-            assert off < (1e-3 if part != twin(part) else 8e-3), part
+            assert off < 1e-3, part
 
 
 def test_bony_points_lie_at_their_depth(body, placements, skeleton):

@@ -11,6 +11,7 @@ from kinepose_ocp.surface.skeleton import Skeleton
 
 COUNTS = {"thorax": 72, "skull": 48, "pelvis": 48, "foot": 40, "tibia": 48, "hand": 48, "scapula": 40}
 USUAL = 32  # points of any other part
+BESIDE = 0.004  # m from the mid plane: no point of a middle part is as near to skin of both sides
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ def bone_samples(skeleton: Skeleton, share: float = 1.0) -> BoneSamples:
         count = max(4, round(share * COUNTS.get(part.partition("_")[0], USUAL)))
         vertices = skeleton.part_mesh(part).vertices
         if part == twin(part):
-            half = vertices[vertices[:, 1] <= 0]
+            half = vertices[vertices[:, 1] <= -BESIDE]
             half = half[farthest_points(half, count // 2)]
             found[part] = np.vstack([half, half @ FLIP])
         elif part.endswith("_right"):
