@@ -42,7 +42,7 @@ class PlacementWeights:
     margin: bones this deep under the skin [m]; inside: of the depth that lacks [m]; landmark: of landmarks
     of the skin [m]; size: of the logarithm of a scale against the stature's; shape: between the three scales
     of a part; gap: of loose joints [m]; glide: of the scapula's height over the ribs [m]; axis: of a hinge's
-    axis [1]; upright: of the spine's bending to the side and rotation at rest, of which skin tells little [1].
+    axis [1]; upright: of the spine bending aside and turning at rest, which skin hardly shows [1].
     """
 
     margin: float = 0.004
