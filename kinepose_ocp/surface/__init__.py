@@ -1,10 +1,17 @@
 """From the surface of a body to its skeleton: body model, bones, and the chain of a subject."""
 
 from kinepose_ocp.surface.body import LinearBody, Posed, open_body
+from kinepose_ocp.surface.body_files import load_body
 from kinepose_ocp.surface.joint_geometry import JointGeometry
 from kinepose_ocp.surface.mesh import Mesh, read_mesh, write_mesh
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
+from kinepose_ocp.surface.placement import place
+from kinepose_ocp.surface.posing import pose
+from kinepose_ocp.surface.quality import Quality, skeleton_quality
+from kinepose_ocp.surface.registration import Registration, register
 from kinepose_ocp.surface.regressor import Regressor, fit_regressor, load_regressor, save_regressor
 from kinepose_ocp.surface.skeleton import Bone, BoneLandmark, Skeleton, SkeletonJoint, open_skeleton
+from kinepose_ocp.surface.skeleton_dataset import skeleton_dataset, skeleton_poses
 from kinepose_ocp.surface.to_chain import subject_chain
 
 __all__ = [
@@ -13,16 +20,26 @@ __all__ = [
     "JointGeometry",
     "LinearBody",
     "Mesh",
+    "PlacedSkeleton",
     "Posed",
+    "Quality",
+    "Registration",
     "Regressor",
     "Skeleton",
     "SkeletonJoint",
     "fit_regressor",
+    "load_body",
     "load_regressor",
     "open_body",
     "open_skeleton",
+    "place",
+    "pose",
     "read_mesh",
+    "register",
     "save_regressor",
+    "skeleton_dataset",
+    "skeleton_poses",
+    "skeleton_quality",
     "subject_chain",
     "write_mesh",
 ]

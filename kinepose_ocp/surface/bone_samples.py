@@ -11,6 +11,7 @@ from kinepose_ocp.surface.skeleton import Skeleton
 
 COUNTS = {"thorax": 72, "skull": 48, "pelvis": 48, "foot": 40, "tibia": 48, "hand": 48, "scapula": 40}
 USUAL = 32  # points of any other part
+BESIDE = 0.004  # m from the mid plane: nearer points lie in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,11 @@ class BoneSamples:
     def of(self, part: int) -> np.ndarray:
         """Numbers of the points of a part."""
         return np.flatnonzero(self.parts == part)
+
+    def beside(self) -> BoneSamples:
+        """Points outside the mid plane: none of them is as near to the skin of both sides."""
+        kept = np.abs(self.positions[:, 1]) > 0
+        return BoneSamples(self.parts[kept], self.positions[kept])
 
 
 def farthest_points(points: np.ndarray, count: int) -> np.ndarray:
@@ -44,7 +50,8 @@ def bone_samples(skeleton: Skeleton, share: float = 1.0) -> BoneSamples:
         if part == twin(part):
             half = vertices[vertices[:, 1] <= 0]
             half = half[farthest_points(half, count // 2)]
-            found[part] = np.vstack([half, half @ FLIP])
+            beside = half[:, 1] < -BESIDE
+            found[part] = np.vstack([half[beside], half[beside] @ FLIP, half[~beside] * [1, 0, 1]])
         elif part.endswith("_right"):
             found[part] = vertices[farthest_points(vertices, count)]
             found[twin(part)] = found[part] @ FLIP

@@ -14,6 +14,7 @@ from kinepose_ocp.surface.body import LinearBody
 from kinepose_ocp.surface.placed_skeleton import FLIP, twin
 from kinepose_ocp.surface.skeleton import Skeleton
 
+MIDDLE = 0.001  # m: landmarks this near the mid plane are in it
 BOTH = ("_right", "_left")
 
 
@@ -124,7 +125,7 @@ class LandmarkPairs:
 
 def bony_points(skeleton: Skeleton) -> BonyPoints:
     """Contacts of a skeleton: landmarks and points of ridges, on both sides; those it lacks are left out."""
-    marks = {(mark.part, mark.name): mark.position for mark in skeleton.landmarks}
+    marks = marks_of(skeleton)
     rows = [
         (part, marks[part, contact.landmark], contact.depth, contact.std)
         for contact in CONTACTS
@@ -139,7 +140,7 @@ def bony_points(skeleton: Skeleton) -> BonyPoints:
 
 
 def ridge_points(skeleton: Skeleton, ridge: Ridge) -> list[tuple[str, np.ndarray, float, float]]:
-    """Part, position, depth and standard deviation of the points of a ridge; the left ones are mirror images."""
+    """Part, position, depth and standard deviation of the points of a ridge; left ones are mirror images."""
     bones = {bone.name: bone for bone in skeleton.bones}
     own = bones.get(ridge.bone) or bones.get(f"{ridge.bone}_right")
     if own is None:
@@ -160,19 +161,26 @@ def ridge_points(skeleton: Skeleton, ridge: Ridge) -> list[tuple[str, np.ndarray
 
 def landmark_pairs(skeleton: Skeleton) -> LandmarkPairs:
     """Pairs of landmarks of skin and bone on both sides."""
-    marks = {(mark.part, mark.name): mark.position for mark in skeleton.landmarks}
+    marks = marks_of(skeleton)
     rows = []
     for skin, (part, bony, depth) in LANDMARKS.items():
         for side in ("", *BOTH):
-            for end in ((part, bony), (part + side, bony), (part, bony + side)):
-                if end in marks and ((side == "") == (end == (part, bony))):
-                    rows.append((skin + side, end[0], marks[end], depth))
+            ends = {(part + side, bony), (part, bony + side)}  # the side is in the name of one of the two
+            rows += [(skin + side, end[0], marks[end], depth) for end in ends if end in marks]
     return LandmarkPairs(
         tuple(row[0] for row in rows),
         np.array([skeleton.parts.index(row[1]) for row in rows]),
         np.array([row[2] for row in rows]).reshape(-1, 3),
         np.array([row[3] for row in rows]),
     )
+
+
+def marks_of(skeleton: Skeleton) -> dict[tuple[str, str], np.ndarray]:
+    """Positions (3,) [m] of the bony landmarks by part and name; those near the mid plane in it."""
+    return {
+        (mark.part, mark.name): mark.position * [1, abs(mark.position[1]) > MIDDLE, 1]
+        for mark in skeleton.landmarks
+    }
 
 
 def sided(part: str, skeleton: Skeleton) -> list[str]:

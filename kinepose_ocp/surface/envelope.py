@@ -44,10 +44,9 @@ class Envelope:
         DataError
             Without libigl.
         """
-        igl = _igl()
-        kind = igl.SIGNED_DISTANCE_TYPE_FAST_WINDING_NUMBER
         arrays = [np.ascontiguousarray(values) for values in (points, self.mesh.vertices, self.mesh.faces)]
-        return np.asarray(igl.signed_distance(*arrays, sign_type=kind)[0])
+        distances = np.sqrt(np.asarray(_igl().point_mesh_squared_distance(*arrays)[0]))
+        return np.where(self.contains(points), -distances, distances)
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Whether points (N, 3) [m] are inside, by their winding number; needs libigl."""
@@ -70,6 +69,15 @@ class Envelope:
         """Outward unit normals (N, 3) of pieces of skin."""
         mixed = np.einsum("ni,nij->nj", nearest.corners, self.vertex_normals[self.mesh.faces[nearest.faces]])
         return mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
+
+    def trusted(self, nearest: Nearest, points: np.ndarray, deep: float) -> np.ndarray:
+        """Whether the planes of the skin next to points (N, 3) [m] tell where the inside is; needs libigl.
+
+        In a fold, skin of the other side or skin inside the body may be nearest; there, the height above the
+        plane has not the sign that the winding number gives. Points below ``deep`` [m] need not be held.
+        """
+        height = np.einsum("ni,ni->n", self.normals(nearest), points - self.positions(nearest))
+        return np.where(self.contains(points), (height < 0) & (height > -deep), height > 0)
 
 
 def barycentric(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:

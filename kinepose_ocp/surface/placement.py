@@ -42,7 +42,7 @@ class PlacementWeights:
     margin: bones this deep under the skin [m]; inside: of the depth that lacks [m]; landmark: of landmarks
     of the skin [m]; size: of the logarithm of a scale against the stature's; shape: between the three scales
     of a part; gap: of loose joints [m]; glide: of the scapula's height over the ribs [m]; axis: of a hinge's
-    axis [1].
+    axis [1]; upright: of the spine bending aside and turning at rest, which skin hardly shows [1].
     """
 
     margin: float = 0.004
@@ -53,6 +53,7 @@ class PlacementWeights:
     gap: float = 0.003
     glide: float = 0.005
     axis: float = 0.04
+    upright: float = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,10 @@ class PlacementProblem:
             cost += ca.sumsqr(joints.gap(parts, joint)) / weights.gap**2
         for joint in skeleton.joints:
             std = BENT.get(joint.child.partition("_")[0], STIFF)
-            cost += joints.difference(parts.rotations[joint.parent], parts.rotations[joint.child]) / std**2
+            pair = parts.rotations[joint.parent], parts.rotations[joint.child]
+            cost += joints.difference(*pair) / std**2
+            if joint.parent == twin(joint.parent) and joint.child == twin(joint.child):
+                cost += ca.sumsqr(joints.turn(*pair)[[0, 2]]) / weights.upright**2
         for hinge in self.ranges:
             cost += ca.sumsqr(joints.hinge_state(parts, hinge.joint)[1]) / weights.axis**2
         resting = _template(skeleton, self.origins)

@@ -132,7 +132,7 @@ class PosingSubject:
         inside = np.full(len(problem.samples.parts), 1 / weights.inside**2)
         inside /= np.bincount(problem.samples.parts)[problem.samples.parts] / 30
         near, points = self.next_to(skin, placed)
-        inside[~trusted(skin, near, points)] = 0.0
+        inside[~skin.trusted(near, points, DEEP)] = 0.0
         none, nothing = np.zeros(count), np.zeros(len(inside))
         values = {
             "point": problem.points,
@@ -153,7 +153,7 @@ class PosingProblem:
 
     def __init__(self, skeleton: Skeleton, weights: PosingWeights | None = None):
         self.skeleton, self.weights = skeleton, weights or PosingWeights()
-        self.tied, self.samples = bone_samples(skeleton, SPRING_SHARE), bone_samples(skeleton)
+        self.tied, self.samples = bone_samples(skeleton, SPRING_SHARE).beside(), bone_samples(skeleton)
         ends = spring_points(self.tied)
         self.owner = np.concatenate([ends.parts, self.samples.parts])
         self.points = np.vstack([ends.positions, self.samples.positions]) - part_origins(skeleton)[self.owner]
@@ -253,17 +253,6 @@ class PosingProblem:
                 solved = self.program.solve(start, subject.table(skin, start), numbers)
                 start = placed = solved.placed
             yield solved
-
-
-def trusted(skin: Envelope, near: Nearest, points: np.ndarray) -> np.ndarray:
-    """Whether the planes of the skin next to points (N, 3) [m] tell where the inside is.
-
-    In a fold, skin of the other side or skin inside the body may be nearest; there, the height above the
-    plane has not the sign that the winding number gives. Deep points need not be held.
-    """
-    height = np.einsum("ni,ni->n", skin.normals(near), points - skin.positions(near))
-    outside = ~skin.contains(points)
-    return np.where(outside, height > 0, (height < 0) & (height > -DEEP))
 
 
 def carried_on(start: PlacedSkeleton, last: PlacedSkeleton, found: PlacedSkeleton) -> PlacedSkeleton:

@@ -62,7 +62,7 @@ def joint_gaps(placed: PlacedSkeleton) -> dict[str, float]:
     return {joint.name: float(gap) for joint, gap in zip(placed.skeleton.joints, lengths, strict=True)}
 
 
-def quality(placed: PlacedSkeleton, skin: Mesh) -> Quality:
+def skeleton_quality(placed: PlacedSkeleton, skin: Mesh) -> Quality:
     """Measure a placed skeleton against the closed skin of its body; needs libigl."""
     envelope, parts = Envelope(skin), placed.skeleton.parts
     meshes = [placed.mesh(part) for part in parts]

@@ -33,7 +33,6 @@ def skeleton_dataset(poses: Sequence[PlacedSkeleton], time: np.ndarray) -> xr.Da
     if any(pose.skeleton is not skeleton for pose in poses):
         raise DataError("the poses of a sequence must be of one skeleton")
     turns = np.array([quaternions(pose.rotations) for pose in poses])
-    names = [joint.name for joint in skeleton.joints]
     ends = np.array([pose.joint_ends() for pose in poses])
     axes = quaternions(np.array([pose.joint_axes() for pose in poses]).swapaxes(-1, -2))
     part, joint = ("time", "part"), ("time", "joint")
@@ -67,17 +66,22 @@ def skeleton_dataset(poses: Sequence[PlacedSkeleton], time: np.ndarray) -> xr.Da
             ),
             "joint_gap": _of(joint, gap, "mm", "distance of the joint's centres in its two parts"),
         },
-        coords={
-            "time": ("time", np.asarray(time, dtype=float), {"units": "s", "long_name": "elapsed time"}),
-            "part": list(skeleton.parts),
-            "joint": names,
-            "bone": [bone.name for bone in skeleton.bones],
-            "bone_part": ("bone", [bone.part for bone in skeleton.bones]),
-            "quaternion": list(QUATERNION),
-            "space": list(SPACE),
-        },
+        coords=_coordinates(skeleton, time),
         attrs={"title": "skeleton placed in a body", "frame": "x forward, y left, z up"},
     )
+
+
+def _coordinates(skeleton: Skeleton, time: np.ndarray) -> dict[str, object]:
+    """Coordinates of the dataset of a skeleton."""
+    return {
+        "time": ("time", np.asarray(time, dtype=float), {"units": "s", "long_name": "elapsed time"}),
+        "part": list(skeleton.parts),
+        "joint": [joint.name for joint in skeleton.joints],
+        "bone": [bone.name for bone in skeleton.bones],
+        "bone_part": ("bone", [bone.part for bone in skeleton.bones]),
+        "quaternion": list(QUATERNION),
+        "space": list(SPACE),
+    }
 
 
 def skeleton_poses(dataset: xr.Dataset, skeleton: Skeleton) -> list[PlacedSkeleton]:

@@ -113,9 +113,9 @@ class Unblending:
     """Motions of a rig's joints from the skin alone: linear blend skinning, inverted.
 
     A skinned vertex is linear in the joints' affine motions, sum_k w_k (A_k v + b_k), so these follow by
-    least squares from all vertices, and the nearest rotations after them (as Kabsch 1976). Where a joint's own
-    skin is blended with that of its neighbours (pelvis, shoulder), it tells its rotation, which the rigid fit
-    of a segment does not.
+    least squares from all vertices, and the nearest rotations after them (as Kabsch 1976). Where a joint's
+    own skin is blended with that of its neighbours (pelvis, shoulder), it tells its rotation, which the
+    rigid fit of a segment does not.
     """
 
     def __init__(self, body: LinearBody, rest: Posed):
