@@ -200,41 +200,30 @@ def add_surface(equations: NormalEquations, moved: Moved, mesh: Samples, back: S
     count; far ones fade (Cauchy's weights).
     """
     found = mesh.nearest(moved.vertices, moved.normals)
-    forward = ~mesh.at_hole[found] & ((mesh.normals[found] * moved.normals).sum(1) > COMPATIBLE)
-    rows = np.flatnonzero(forward)
-    _add_matches(equations, moved, rows, mesh.points[found[rows]], mesh.normals[found[rows]], stage, 1.0)
+    facing = (mesh.normals[found] * moved.normals).sum(1) > COMPATIBLE
+    rows = np.flatnonzero(~mesh.at_hole[found] & facing)
+    _add_matches(equations, moved, rows, mesh.at(found[rows]), stage, 1.0)
     if stage.back:
         own = Samples(moved.vertices, moved.normals, np.zeros(len(moved.vertices), bool))
         nearest = own.nearest(back.points, back.normals)
-        kept = (back.normals * moved.normals[nearest]).sum(1) > COMPATIBLE
-        _add_matches(
-            equations,
-            moved,
-            nearest[kept],
-            back.points[kept],
-            moved.normals[nearest[kept]],
-            stage,
-            stage.back,
-        )
+        kept = np.flatnonzero((back.normals * moved.normals[nearest]).sum(1) > COMPATIBLE)
+        rows = nearest[kept]
+        matched = Samples(back.points[kept], moved.normals[rows], back.at_hole[kept])
+        _add_matches(equations, moved, rows, matched, stage, stage.back)
 
 
 def _add_matches(
-    equations: NormalEquations,
-    moved: Moved,
-    rows: np.ndarray,
-    points: np.ndarray,
-    normals: np.ndarray,
-    stage: Stage,
-    share: float,
+    equations: NormalEquations, moved: Moved, rows: np.ndarray, matched: Samples, stage: Stage, share: float
 ) -> None:
+    """Draw vertices, by their rows, to points along the normals of these, and a little along the surface."""
     if not len(rows):
         return
-    gap = moved.vertices[rows] - points
+    gap = moved.vertices[rows] - matched.points
     distance = np.linalg.norm(gap, axis=1)
     cutoff = max(stage.cutoff, 2.5 * float(np.median(distance)))
     weight = share * INDEPENDENT / len(rows) / stage.std**2 / (1 + (distance / cutoff) ** 2)
     jacobian = moved.jacobian[rows]
-    equations.add(np.einsum("ni,nij->nj", normals, jacobian), (normals * gap).sum(1), weight)
+    equations.add(np.einsum("ni,nij->nj", matched.normals, jacobian), (matched.normals * gap).sum(1), weight)
     if stage.sliding:
         held = np.repeat(weight * stage.sliding, 3)
         equations.add(jacobian.reshape(len(held), -1), gap.ravel(), held)

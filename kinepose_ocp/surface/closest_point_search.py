@@ -21,17 +21,16 @@ from kinepose_ocp.surface.registration_starts import (
     spread,
 )
 
-TRIED, REFINED = (
-    10,
-    3,
-)  # starts that are tried, and those of them that are fitted further before one is chosen
+TRIED = 10  # starts that are fitted roughly
+REFINED = 3  # of those, how many are fitted further before the best one is taken
 ROUGH = Stage(350, 4000, 10, std=0.02, sliding=0.3, back=1.0, pose_std=1.0, cutoff=0.06)
 MIDDLE = Stage(800, 10000, 12, std=0.01, sliding=0.1, back=0.6, pose_std=1.5, cutoff=0.03)
 FINE = Stage(1500, 30000, 16, std=0.004, sliding=0.02, back=0.1, pose_std=3.0, cutoff=0.015)
 LAST = Stage(1500, 30000, 10, std=0.002, sliding=0.0, back=0.0, pose_std=3.0, cutoff=0.01)
 MESH_POINTS = FINE.points  # one in 8 mm
 FIRST_SHAPE = 2.5  # standard deviations by which a start may differ from the mean
-ENOUGH, WIDE = 4, 0.2  # landmarks, and m that they must lie beside a line, to tell how the world is turned
+ENOUGH = 4  # landmarks that tell how the world is turned
+WIDE = 0.2  # m that they must lie beside a line for that
 DAMPING = 0.01
 SETTLED = 1e-4  # rad, m and standard deviations: no coordinate moves farther
 

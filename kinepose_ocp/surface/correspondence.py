@@ -44,8 +44,11 @@ class Samples:
 
     def some(self, count: int) -> Samples:
         """Return about ``count`` of the samples, evenly among them."""
-        kept = np.linspace(0, len(self.points) - 1, min(count, len(self.points))).round().astype(int)
-        return Samples(self.points[kept], self.normals[kept], self.at_hole[kept])
+        return self.at(np.linspace(0, len(self.points) - 1, min(count, len(self.points))).round().astype(int))
+
+    def at(self, numbers: np.ndarray) -> Samples:
+        """Return the samples of given numbers (M,)."""
+        return Samples(self.points[numbers], self.normals[numbers], self.at_hole[numbers])
 
     @cached_property
     def _tree(self) -> cKDTree:
