@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from kinepose_ocp.numeric import Numeric
 from kinepose_ocp.surface.body import LinearBody
 from kinepose_ocp.surface.correspondence import COMPATIBLE, Samples, spread_vertices
 from kinepose_ocp.surface.pose_limits import PoseLimits, pose_limits
+from kinepose_ocp.surface.skinning import Expression
 
 INDEPENDENT = 200.0  # what neighbouring points tell is much the same: all together count as that many
 LIMIT_STD = 0.1  # rad by which a joint may exceed its limits
@@ -38,9 +41,9 @@ class BodyState:
 class Stage:
     """How a fit goes for some iterations.
 
-    vertices: of the body; points: of the mesh; std: deviation of a surface point [m]; sliding: share of the weight that holds
-    points where they are along the surface; back: weight of matches from the mesh to the body;
-    pose_std: weak pull of every joint to the start [rad]; cutoff: distance [m] above which matches fade, at least.
+    vertices: of the body; points: of the mesh; std: deviation of a surface point [m]; sliding: share of the
+    weight that also holds along the surface; back: weight of matches from the mesh to the body; pose_std:
+    weak pull of every joint to the start [rad]; cutoff: distance [m] above which matches fade, at least.
     """
 
     vertices: int
@@ -85,6 +88,35 @@ class Moved:
     normals: np.ndarray
 
 
+class Derivatives:
+    """Forward derivatives of a body's vertices (its expression's first result) along given seeds.
+
+    seeds: one array for shape, rotations and translation, n directions side by side. Called as the expression
+    is; the result (3 N n,) is direction by direction, vertex by vertex.
+    """
+
+    def __init__(self, expression: Expression, seeds: list[np.ndarray]):
+        directions = seeds[2].shape[1]
+        function = expression.forward(directions)
+        buffer: Any
+        buffer, self._run = function.buffer()
+        self._buffer = buffer
+        self._given = [np.zeros(expression.numel_in(number)) for number in range(3)]
+        self._seeds = [np.asarray(seed, dtype=float).ravel(order="F") for seed in seeds]
+        self._made = np.zeros(function.numel_out(0))
+        first_seed = function.n_in() - 3  # after the results of the expression, which it does not use
+        for number in range(3):
+            self._buffer.set_arg(number, self._given[number].data)
+            self._buffer.set_arg(first_seed + number, self._seeds[number].data)
+        self._buffer.set_res(0, self._made.data)
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        for array, given in zip(self._given, inputs, strict=True):
+            array[:] = given.ravel(order="F")
+        self._run()
+        return self._made.copy()
+
+
 class BodyFit:
     """Functions of some vertices of a body and their derivatives, built once for all meshes.
 
@@ -98,16 +130,20 @@ class BodyFit:
         self.vertices = spread_vertices(body.template, count, landmarks)
         self.landmark_rows = {name: row for row, name in enumerate(body.landmarks)}
         self.size = body.shape_count + 3 * len(body.parents) + 3
-        self._value = body.expression(self.vertices)
-        self._forward = self._value.forward(self.size)
-        self._seeds = self._unit_seeds()
+        expression = body.expression(self.vertices)
+        self._value = Numeric(expression)
+        self._derivatives = Derivatives(expression, self._unit_seeds())
         self._rest_normals = body.mesh(body.posed()).vertex_normals()[self.vertices]
         self._weights = body.weights[self.vertices]
 
     def _unit_seeds(self) -> list[np.ndarray]:
         """Directions of the derivatives, side by side, for shape, rotations (3, K) and translation."""
         shapes, joints, size = self.body.shape_count, len(self.body.parents), self.size
-        shape, rotations, translation = np.zeros((shapes, size)), np.zeros((size, joints, 3)), np.zeros((3, size))
+        shape, rotations, translation = (
+            np.zeros((shapes, size)),
+            np.zeros((size, joints, 3)),
+            np.zeros((3, size)),
+        )
         shape[range(shapes), range(shapes)] = 1
         rotations[range(shapes, size - 3)] = np.eye(3 * joints).reshape(-1, joints, 3)
         translation[range(3), range(size - 3, size)] = 1
@@ -115,16 +151,14 @@ class BodyFit:
 
     def moved(self, state: BodyState) -> Moved:
         """Return the chosen vertices of a state, with derivatives."""
-        inputs = state.shape, state.rotations.T, state.translation
-        outputs = self._value(*inputs)
-        derivatives = np.asarray(self._forward(*inputs, *outputs, *self._seeds)[0])
-        jacobian = derivatives.reshape(3, self.size, -1).transpose(2, 0, 1)
-        return Moved(np.asarray(outputs[0]).T, jacobian, self._normals(np.asarray(outputs[1])))
+        vertices, normals = self.placed(state)
+        derivatives = self._derivatives(state.shape, state.rotations.T, state.translation)
+        return Moved(vertices, derivatives.reshape(self.size, -1, 3).transpose(1, 2, 0), normals)
 
     def placed(self, state: BodyState) -> tuple[np.ndarray, np.ndarray]:
         """Return the chosen vertices (N, 3) [m] of a state and their normals (N, 3)."""
-        outputs = self._value(state.shape, state.rotations.T, state.translation)
-        return np.asarray(outputs[0]).T, self._normals(np.asarray(outputs[1]))
+        vertices, rotations, _ = self._value(state.shape, state.rotations.T, state.translation)
+        return vertices.T, self._normals(rotations)
 
     def _normals(self, rotations: np.ndarray) -> np.ndarray:
         """Normals (N, 3) of the mean body at rest, turned by the blended rotations (3, 3 K) of the joints."""
@@ -133,7 +167,9 @@ class BodyFit:
         normals = np.einsum("nij,nj->ni", (self._weights @ turned).reshape(-1, 3, 3), self._rest_normals)
         return normals / np.linalg.norm(normals, axis=1, keepdims=True)
 
-    def add_prior(self, equations: NormalEquations, state: BodyState, start: np.ndarray, pose_std: float) -> None:
+    def add_prior(
+        self, equations: NormalEquations, state: BodyState, start: np.ndarray, pose_std: float
+    ) -> None:
         """Draw the shape to the mean, and joints to the start (K, 3) and inside their limits."""
         shapes, size = len(state.shape), self.size
         unit = np.eye(size)
@@ -147,7 +183,9 @@ class BodyFit:
             rows[row, shapes + 3 * k : shapes + 3 * k + 3] = self.limits.axes[k, i]
         equations.add(rows, excess[joint, axis], np.full(len(joint), LIMIT_STD**-2.0))
 
-    def add_landmarks(self, equations: NormalEquations, moved: Moved, landmarks: dict[str, np.ndarray]) -> None:
+    def add_landmarks(
+        self, equations: NormalEquations, moved: Moved, landmarks: dict[str, np.ndarray]
+    ) -> None:
         """Draw the vertices of named landmarks to their positions (3,) [m]."""
         for name, position in landmarks.items():
             row = self.landmark_rows[name]
@@ -156,41 +194,36 @@ class BodyFit:
 
 
 def add_surface(equations: NormalEquations, moved: Moved, mesh: Samples, back: Samples, stage: Stage) -> None:
-    """Draw body vertices to the mesh next to them, and, by ``stage.back``, the body next to points of the mesh.
+    """Draw body vertices to the mesh next to them, and, by ``stage.back``, the body to points near it.
 
-    ``back`` are the points of the mesh that look for the body. Matches at holes or with other normals do not count;
-    far ones fade (Cauchy's weights).
+    ``back`` are the points of the mesh that look for the body. Matches at holes or with other normals do not
+    count; far ones fade (Cauchy's weights).
     """
     found = mesh.nearest(moved.vertices, moved.normals)
-    forward = ~mesh.at_hole[found] & ((mesh.normals[found] * moved.normals).sum(1) > COMPATIBLE)
-    rows = np.flatnonzero(forward)
-    _add_matches(equations, moved, rows, mesh.points[found[rows]], mesh.normals[found[rows]], stage, 1.0)
+    facing = (mesh.normals[found] * moved.normals).sum(1) > COMPATIBLE
+    rows = np.flatnonzero(~mesh.at_hole[found] & facing)
+    _add_matches(equations, moved, rows, mesh.at(found[rows]), stage, 1.0)
     if stage.back:
         own = Samples(moved.vertices, moved.normals, np.zeros(len(moved.vertices), bool))
         nearest = own.nearest(back.points, back.normals)
-        kept = (back.normals * moved.normals[nearest]).sum(1) > COMPATIBLE
-        _add_matches(
-            equations, moved, nearest[kept], back.points[kept], moved.normals[nearest[kept]], stage, stage.back
-        )
+        kept = np.flatnonzero((back.normals * moved.normals[nearest]).sum(1) > COMPATIBLE)
+        rows = nearest[kept]
+        matched = Samples(back.points[kept], moved.normals[rows], back.at_hole[kept])
+        _add_matches(equations, moved, rows, matched, stage, stage.back)
 
 
 def _add_matches(
-    equations: NormalEquations,
-    moved: Moved,
-    rows: np.ndarray,
-    points: np.ndarray,
-    normals: np.ndarray,
-    stage: Stage,
-    share: float,
+    equations: NormalEquations, moved: Moved, rows: np.ndarray, matched: Samples, stage: Stage, share: float
 ) -> None:
+    """Draw vertices, by their rows, to points along the normals of these, and a little along the surface."""
     if not len(rows):
         return
-    gap = moved.vertices[rows] - points
+    gap = moved.vertices[rows] - matched.points
     distance = np.linalg.norm(gap, axis=1)
     cutoff = max(stage.cutoff, 2.5 * float(np.median(distance)))
     weight = share * INDEPENDENT / len(rows) / stage.std**2 / (1 + (distance / cutoff) ** 2)
     jacobian = moved.jacobian[rows]
-    equations.add(np.einsum("ni,nij->nj", normals, jacobian), (normals * gap).sum(1), weight)
+    equations.add(np.einsum("ni,nij->nj", matched.normals, jacobian), (matched.normals * gap).sum(1), weight)
     if stage.sliding:
         held = np.repeat(weight * stage.sliding, 3)
         equations.add(jacobian.reshape(len(held), -1), gap.ravel(), held)

@@ -10,17 +10,27 @@ import numpy as np
 from kinepose_ocp.surface.body import LinearBody
 from kinepose_ocp.surface.body_fit import BodyFit, BodyState, NormalEquations, Stage, add_surface
 from kinepose_ocp.surface.correspondence import COMPATIBLE, Samples, sampled
-from kinepose_ocp.surface.limb_restarts import FEW, SEARCH_POINTS, limbs_of, restarts, unexplained
+from kinepose_ocp.surface.limb_restarts import FEW, MANY, SEARCH_POINTS, limbs_of, restarts, unexplained
 from kinepose_ocp.surface.mesh import Mesh
-from kinepose_ocp.surface.registration_starts import POSES_DEG, Start, pose_rotations, ranked_starts, spread
+from kinepose_ocp.surface.registration_starts import (
+    POSES_DEG,
+    Start,
+    landmark_starts,
+    pose_rotations,
+    ranked_starts,
+    spread,
+)
 
-TRIED, REFINED = 10, 3  # starts that are tried, and those of them that are fitted further before one is chosen
+TRIED = 10  # starts that are fitted roughly
+REFINED = 3  # of those, how many are fitted further before the best one is taken
 ROUGH = Stage(350, 4000, 10, std=0.02, sliding=0.3, back=1.0, pose_std=1.0, cutoff=0.06)
 MIDDLE = Stage(800, 10000, 12, std=0.01, sliding=0.1, back=0.6, pose_std=1.5, cutoff=0.03)
 FINE = Stage(1500, 30000, 16, std=0.004, sliding=0.02, back=0.1, pose_std=3.0, cutoff=0.015)
 LAST = Stage(1500, 30000, 10, std=0.002, sliding=0.0, back=0.0, pose_std=3.0, cutoff=0.01)
 MESH_POINTS = FINE.points  # one in 8 mm
 FIRST_SHAPE = 2.5  # standard deviations by which a start may differ from the mean
+ENOUGH = 4  # landmarks that tell how the world is turned
+WIDE = 0.2  # m that they must lie beside a line for that
 DAMPING = 0.01
 SETTLED = 1e-4  # rad, m and standard deviations: no coordinate moves farther
 
@@ -56,7 +66,9 @@ class ClosestPointSearch:
 
     def __init__(self, body: LinearBody):
         self.body = body
-        self.fits = {count: BodyFit(body, count) for count in {s.vertices for s in (ROUGH, MIDDLE, FINE, LAST)}}
+        self.fits = {
+            count: BodyFit(body, count) for count in {s.vertices for s in (ROUGH, MIDDLE, FINE, LAST)}
+        }
         self._limbs = limbs_of(body, self.fits[ROUGH.vertices].vertices)
         axes = self.fits[ROUGH.vertices].limits.axes
         self.poses = {name: pose_rotations(body, turns, axes) for name, turns in POSES_DEG.items()}
@@ -74,7 +86,7 @@ class ClosestPointSearch:
 
         worlds (W, 3, 3): the ways in which the target's world may have to be turned.
         """
-        starts = ranked_starts(self.poses, self._surfaces, target.points, worlds)[:TRIED]
+        starts = self._starts(target, worlds)[:TRIED]
         rough = sorted((self._rough(start, target) for start in starts), key=lambda found: found.cost)
         for first in range(0, len(rough), REFINED):
             middle = [self._refined(found, target, MIDDLE) for found in rough[first : first + REFINED]]
@@ -83,12 +95,12 @@ class ClosestPointSearch:
                 yield self._refined(self._refined(better, target, FINE), target, LAST)
 
     def _limbs_restarted(self, found: Candidate, target: Target) -> Candidate:
-        """Put limbs anew, one after the other, as long as the mesh has points that no part of the body is at."""
+        """Put limbs anew, one after the other, while the mesh has points that no part of the body is at."""
         turned = target.turned(found.start.world, ROUGH.points)
         fit = self.fits[ROUGH.vertices]
         for limb in self._limbs:
             missing = unexplained(self.body, found.state, turned.points)
-            if len(missing) <= FEW * SEARCH_POINTS:
+            if not FEW < len(missing) / SEARCH_POINTS < MANY:
                 break
             for state in restarts(fit, found.state, limb, turned.points, missing):
                 start = replace(found.start, rotations=state.rotations)
@@ -96,6 +108,18 @@ class ClosestPointSearch:
                 tried = self._refined(rough, target, MIDDLE)
                 found = min(found, tried, key=lambda each: each.cost)
         return found
+
+    def _starts(self, target: Target, worlds: np.ndarray) -> list[Start]:
+        """Starts, the likeliest first: by landmarks that tell how the world is turned, or by surfaces."""
+        found = np.array(list(target.landmarks.values())).reshape(-1, 3)
+        wide = np.linalg.svd(found - found.mean(0), compute_uv=False)[1] if len(found) >= ENOUGH else 0.0
+        if wide < WIDE:
+            return ranked_starts(self.poses, self._surfaces, target.points, worlds)
+        vertices = [self.body.landmark(name) for name in target.landmarks]
+        marks = {
+            name: self.body.posed(rotations=pose).vertices[vertices] for name, pose in self.poses.items()
+        }
+        return landmark_starts(self.poses, marks, found)
 
     def _rough(self, start: Start, target: Target) -> Candidate:
         """Fit from a start: the mean body grown to the size of the target, centre on centre."""
@@ -126,7 +150,7 @@ class ClosestPointSearch:
 
 
 def _cost(fit: BodyFit, state: BodyState, target: Target, back: Samples) -> float:
-    """Mean distance [m] from the body's vertices to points of the target, and back; landmarks count as much."""
+    """Mean distance [m] from body to target and back, and of landmarks; other normals count as 0.1 m."""
     moved = fit.moved(state)
     own = Samples(moved.vertices, moved.normals, np.zeros(len(moved.vertices), bool))
     total = 0.0

@@ -15,18 +15,24 @@ NORMAL_LENGTH = 0.15  # m that unit normals count: opposite sides of a limb are 
 COMPATIBLE = 0.3  # cosine below which two normals do not belong together
 
 
+def boundary_edges(mesh: Mesh) -> np.ndarray:
+    """Return the edges (E, 2) that only one face has."""
+    edges = np.sort(np.vstack([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]), axis=1)
+    total = len(mesh.vertices)
+    keys, count = np.unique(edges[:, 0] * total + edges[:, 1], return_counts=True)
+    return np.stack(np.divmod(keys[count == 1], total), axis=1)
+
+
 def boundary_vertices(mesh: Mesh) -> np.ndarray:
     """Return which vertices (V,) lie on an edge that only one face has."""
-    edges = np.sort(np.vstack([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]), axis=1)
-    unique, count = np.unique(edges, axis=0, return_counts=True)
     on_edge = np.zeros(len(mesh.vertices), bool)
-    on_edge[unique[count == 1].ravel()] = True
+    on_edge[boundary_edges(mesh).ravel()] = True
     return on_edge
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Points (N, 3) [m] of a surface, their outward unit normals (N, 3), and which of them border a hole (N,)."""
+    """Points (N, 3) [m] of a surface, outward unit normals (N, 3), and which of them border a hole (N,)."""
 
     points: np.ndarray
     normals: np.ndarray
@@ -38,8 +44,11 @@ class Samples:
 
     def some(self, count: int) -> Samples:
         """Return about ``count`` of the samples, evenly among them."""
-        kept = np.linspace(0, len(self.points) - 1, min(count, len(self.points))).round().astype(int)
-        return Samples(self.points[kept], self.normals[kept], self.at_hole[kept])
+        return self.at(np.linspace(0, len(self.points) - 1, min(count, len(self.points))).round().astype(int))
+
+    def at(self, numbers: np.ndarray) -> Samples:
+        """Return the samples of given numbers (M,)."""
+        return Samples(self.points[numbers], self.normals[numbers], self.at_hole[numbers])
 
     @cached_property
     def _tree(self) -> cKDTree:
@@ -66,7 +75,7 @@ def sampled(mesh: Mesh, count: int, seed: int = 0) -> Samples:
     normals = np.einsum("nc,ncx->nx", weights, mesh.vertex_normals()[corners])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     order = random.permutation(count)
-    at_hole = boundary_vertices(mesh)[corners].any(1)
+    at_hole = (weights * boundary_vertices(mesh)[corners]).sum(1) > 0.5
     return Samples(points[order], normals[order], at_hole[order])
 
 
@@ -82,7 +91,7 @@ def spread_vertices(vertices: np.ndarray, count: int, first: np.ndarray) -> np.n
 
 @dataclass(frozen=True, eq=False)
 class ClosestPoints:
-    """Where a mesh is next to given points (N,): distance [m], unit normal there, whether at a hole's edge."""
+    """Where a mesh is next to given points (N,): distance [m], unit normal there, whether at a rim."""
 
     distance: np.ndarray
     normals: np.ndarray

@@ -1,4 +1,4 @@
-"""Limbs that a fit has put in the wrong place: found by what the mesh has and the body has not, then put anew.
+"""Limbs that a fit has put in the wrong place, put anew: the mesh has there what the body has not.
 
 Closest points cannot take a hand from the other hand, or from a thigh, to where it belongs.
 """
@@ -16,17 +16,18 @@ from kinepose_ocp.surface.correspondence import Samples
 
 LIMBS = {"arm": ("clavicle", "upperarm", "lowerarm", "wrist"), "leg": ("upperleg", "lowerleg", "foot", "toe")}
 SAMPLED = {"upperarm", "lowerarm", "upperleg", "lowerleg"}  # the others start straight
-UNEXPLAINED = 0.025  # m from the body: a point of the mesh that no part of the body is at
-FEW = 0.003  # share of the mesh that may be unexplained: a third of a hand
+UNEXPLAINED = 0.04  # m from all vertices of the body: no part of it is at such a point of the mesh
+FEW, MANY = 0.003, 0.2  # shares of the mesh: a third of a hand; more than limbs in the wrong place leave
 POSES = 250  # random poses of a limb, of which the likeliest are tried
 TRIED = 4
 APART = 0.1  # m between the ends of limbs that are worth to be tried both
 SEARCH_POINTS = 3000
+MISSING_POINTS = 200
 
 
 @dataclass(frozen=True, eq=False)
 class Limb:
-    """Joints of a limb, those of them that restarts move, its last joint, and its rows among chosen vertices."""
+    """Joints of a limb, those of them that restarts move, and its rows among chosen vertices."""
 
     name: str
     joints: np.ndarray
@@ -56,10 +57,13 @@ def unexplained(body: LinearBody, state: BodyState, mesh: Samples) -> np.ndarray
     return points[cKDTree(skin).query(points)[0] > UNEXPLAINED]
 
 
-def restarts(fit: BodyFit, state: BodyState, limb: Limb, mesh: Samples, missing: np.ndarray) -> list[BodyState]:
-    """Return states with a limb in other poses, those first that bring it to the missing points (M, 3) [m]."""
+def restarts(
+    fit: BodyFit, state: BodyState, limb: Limb, mesh: Samples, missing: np.ndarray
+) -> list[BodyState]:
+    """Return states with a limb in other poses, likeliest first; missing: unexplained points (M, 3) [m]."""
     random = np.random.default_rng(0)
     limits = fit.limits
+    missing = missing[:: len(missing) // MISSING_POINTS + 1]
     scored: list[tuple[float, np.ndarray, BodyState]] = []
     for _ in range(POSES):
         rotations = state.rotations.copy()

@@ -13,7 +13,10 @@ from kinepose_ocp.errors import DataError, possible
 from kinepose_ocp.surface.mesh import Mesh
 
 UNITS = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001}
-SKIN_AREA = (0.45, 4.0)  # m^2: a child of four has 0.7, a very heavy adult 2.9, a noisy scan up to a third more
+SKIN_AREA = (
+    0.45,
+    4.0,
+)  # m^2: a child of four has 0.7, a very heavy adult 2.9, a noisy scan up to a third more
 YAWS = 12  # directions that a body may face, for every axis that may be up
 
 

@@ -1,8 +1,9 @@
 """What joints of the open body's rig can do: soft limits, so that a fit cannot twist limbs unnaturally.
 
 Rotation vectors about forward, left and up axes of the template pose (arms out and down, elbows bent); right
-joints mirror left ones. The ranges are generous: active ranges of motion (American Academy of Orthopaedic
-Surgeons, 1965) plus half a standard deviation, shared among the rig's joints where it has several for one.
+joints mirror left ones. Round numbers, meant to be wider than what people reach: the normal active ranges
+(American Academy of Orthopaedic Surgeons, Joint Motion, 1965) are 135 deg of knee flexion, 120 of hip
+flexion and 150 of elbow flexion; those of the trunk are shared among the rig's four joints. They judge nobody.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Registration: the shape and the pose in which a linear body has the surface of a given mesh.
 
 A mesh of the body's own vertices and faces is fitted vertex by vertex. Any other mesh is fitted by iterated
-closest points (Besl and McKay 1992; point to plane: Chen and Medioni 1992) from the starts that it is likest to.
+closest points (Besl and McKay 1992; point to plane: Chen and Medioni 1992) from the starts it is likest to.
 What does not fit is refused: see :mod:`kinepose_ocp.surface.registration_checks`.
 """
 
@@ -19,10 +19,10 @@ from kinepose_ocp.surface.body_fit import BodyState
 from kinepose_ocp.surface.closest_point_search import FINE, ClosestPointSearch, Target
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.orientation import YAWS, MeshFrame, found_unit, nearest_axes, world_rotations
-from kinepose_ocp.surface.registration_checks import Bars, Residual, measured, refusal, sound_mesh
+from kinepose_ocp.surface.registration_checks import Bars, Residual, implausible, measured, misfit, sound_mesh
 from kinepose_ocp.surface.same_topology import direct_fit, same_topology
 
-ATTEMPTS = 6  # fits that are measured before a mesh is refused
+ATTEMPTS = 4  # fits that are measured before a mesh is refused
 DIRECT = "vertex by vertex"
 
 
@@ -30,7 +30,7 @@ DIRECT = "vertex by vertex"
 class Registration:
     """A body fitted to a mesh.
 
-    shape (S,), rotations (K, 3) rotation vectors [rad] and translation (3,) [m] give ``posed``, in metres, z up;
+    shape (S,), rotations (K, 3) rotation vectors [rad] and translation (3,) [m] give ``posed``: metres, z up;
     ``frame.to_mesh`` takes that back to the mesh's own unit and axes. start: the pose that led here, or
     "vertex by vertex"; notes: what was found out about the mesh, a line each.
     """
@@ -101,13 +101,20 @@ class Registrar:
         for fit in self._fits(metric, vertices, marks, world_rotations()[: YAWS if frame else None]):
             world = np.eye(3) if frame else self._upright(fit)
             found = self._result(fit, world, metric, given)
-            why = refusal(found.residual, self._stature(found.shape), self.bars)
+            why = misfit(found.residual, self.bars)
             if why is None:
-                return found
+                return self._plausible(found)
             refused.append((found.residual.mean_mm, why))
             if len(refused) == ATTEMPTS:
                 break
         raise DataError(min(refused)[1])
+
+    def _plausible(self, found: Registration) -> Registration:
+        stature = float(np.ptp(self.body.posed(found.shape).vertices[:, 2]))
+        why = implausible(found.residual, stature, self.bars)
+        if why is not None:
+            raise DataError(why)
+        return found
 
     def _checked(self, landmarks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         for name, position in landmarks.items():
@@ -120,7 +127,7 @@ class Registrar:
     def _fits(
         self, mesh: Mesh, vertices: np.ndarray | None, landmarks: dict[str, np.ndarray], worlds: np.ndarray
     ) -> Iterator[_Fit]:
-        """Yield fits to a mesh in metres; vertices (V, 3) [m] are given for one of the body's own topology."""
+        """Yield fits to a mesh in metres; vertices (V, 3) [m] are given if it has the body's own topology."""
         if vertices is not None:
             yield _Fit(direct_fit(self._search.fits[FINE.vertices], vertices), np.eye(3), DIRECT)
         for found in self._search.candidates(Target.of(mesh, landmarks), worlds):
@@ -149,7 +156,3 @@ class Registrar:
         frame = MeshFrame(given.unit, world @ given.rotation)
         notes = (f"the mesh is in {frame.unit}, {frame.up} up", f"fitted from: {fit.start}")
         return Registration(state.shape, rotations, translation, posed, residual, frame, fit.start, notes)
-
-    def _stature(self, shape: np.ndarray) -> float:
-        """Height [m] of the body standing."""
-        return float(np.ptp(self.body.posed(shape).vertices[:, 2]))

@@ -19,7 +19,7 @@ AGREEING = 0.5  # cosine of 60 deg between normals that agree
 class Bars:
     """What is refused. Distances [mm] between surfaces, shares of the body's area, stature [m].
 
-    part_mean_mm and part_holes: of any one part of the body (a hand, a foot ...).
+    part_...: of any one part of the body (a hand, a foot ...).
     """
 
     mean_mm: float = 6.0
@@ -29,6 +29,7 @@ class Bars:
     holes: float = 0.12
     part_holes: float = 0.6
     normals: float = 0.85
+    part_normals: float = 0.6
     stature_m: tuple[float, float] = (0.8, 2.3)
 
 
@@ -36,9 +37,9 @@ class Bars:
 class Residual:
     """Distances [mm] between a fitted body and a mesh, and what of the body the mesh has.
 
-    body_to_mesh: from the body's skin where the mesh is whole; mesh_to_body: from points spread over the mesh;
-    holes: share of the body's area next to which the mesh has a hole; normals: share of the rest where normals
-    agree within 60 deg; part_mm and part_holes: mean distance and holes of every part of the body.
+    body_to_mesh: from the body's skin where the mesh is whole; mesh_to_body: from points spread over the
+    mesh; holes: share of the body's area next to which the mesh has a hole; normals: share of the rest where
+    normals agree within 60 deg; part_mm, part_normals, part_holes: the same of every part of the body.
     """
 
     body_to_mesh_mean_mm: float
@@ -49,6 +50,7 @@ class Residual:
     holes: float
     normals: float
     part_mm: dict[str, float] = field(default_factory=dict)
+    part_normals: dict[str, float] = field(default_factory=dict)
     part_holes: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -80,24 +82,60 @@ def sound_mesh(mesh: Mesh, bars: Bars) -> Mesh:
     branched, turned = float((shared > 2).mean()), float((twice > 1).sum() / len(shared))
     if branched > 0.01:
         raise DataError(
-            f"the mesh is no surface: {branched:.0%} of its edges have more than two faces; at most 1 % may"
+            f"the mesh is no surface: {branched:.1%} of its edges have more than two faces; at most 1% may"
         )
     if turned > 0.05:
         raise DataError(
-            f"the mesh has no inside: {turned:.0%} of its edges lie between faces wound in opposite ways; "
-            f"at most 5 % may"
+            f"the mesh has no inside: {turned:.1%} of its edges lie between faces wound in opposite ways; "
+            f"at most 5% may"
         )
-    normals = welded.face_normals()
-    area = np.linalg.norm(normals, axis=1).sum()
-    missing = float(np.linalg.norm(normals.sum(0)) / area)  # the sum of a closed surface is zero
+    missing = missing_share(welded)
     if missing > bars.holes:
         raise DataError(
-            f"the mesh is an open sheet: what would close it is at least {missing:.0%} of its area; "
+            f"the mesh is open: holes take {missing:.1%} of the area that its surface would have if closed; "
             f"at most {bars.holes:.0%} may be missing"
         )
+    normals = welded.face_normals()
     centre = welded.vertices.mean(0)
     volume = np.einsum("fi,fi->", normals, welded.vertices[welded.faces[:, 0]] - centre)
     return welded if volume > 0 else Mesh(welded.vertices, welded.faces[:, ::-1])
+
+
+def rims_of(mesh: Mesh) -> list[np.ndarray]:
+    """Return the simple loops of vertices along edges that only one face has, each once around.
+
+    Where holes touch in a vertex, the walk closes the loop that it has gone around and goes on with the rest.
+    """
+    own = np.vstack([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+    count = len(mesh.vertices)
+    single = own[~np.isin(own[:, 0] * count + own[:, 1], own[:, 1] * count + own[:, 0])]
+    following: dict[int, list[int]] = {}
+    for first, second in single.tolist():
+        following.setdefault(first, []).append(second)
+    rims = []
+    for start in list(following):
+        path, places = [start], {start: 0}
+        while following.get(path[-1]):
+            vertex = following[path[-1]].pop()
+            if vertex in places:
+                loop = path[places[vertex] :]
+                rims.append(np.array(loop))
+                for passed in loop[1:]:
+                    del places[passed]
+                del path[places[vertex] + 1 :]
+            else:
+                places[vertex] = len(path)
+                path.append(vertex)
+    return rims
+
+
+def missing_share(mesh: Mesh) -> float:
+    """Share of the area that is missing: every rim filled by triangles about its middle."""
+    holes = 0.0
+    for rim in rims_of(mesh):
+        spokes = mesh.vertices[rim] - mesh.vertices[rim].mean(0)
+        holes += float(np.linalg.norm(np.cross(spokes, np.roll(spokes, -1, axis=0)), axis=1).sum())
+    return holes / (holes + float(np.linalg.norm(mesh.face_normals(), axis=1).sum()))
 
 
 def _welded(mesh: Mesh) -> Mesh:
@@ -136,6 +174,7 @@ def measured(body: LinearBody, posed: Posed, mesh: Mesh, seed: int = 0) -> Resid
         holes=_mean(found.at_hole, area),
         normals=_mean(agree, whole),
         part_mm={name: _mean(there[group], whole[group]) for name, group in groups.items()},
+        part_normals={name: _mean(agree[group], whole[group]) for name, group in groups.items()},
         part_holes={name: _mean(found.at_hole[group], area[group]) for name, group in groups.items()},
     )
 
@@ -161,43 +200,66 @@ def _quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
     return float(values[order][min(np.searchsorted(cumulated, share * cumulated[-1]), len(order) - 1)])
 
 
-def refusal(residual: Residual, stature_m: float, bars: Bars) -> str | None:
-    """Return in one line why a fit is refused, or None."""
-    part = max(residual.part_mm, key=lambda name: residual.part_mm[name])
-    gone = max(residual.part_holes, key=lambda name: residual.part_holes[name])
-    if residual.mean_mm > bars.mean_mm or residual.most_mm > bars.most_mm:
-        return (
-            f"the body does not fit the mesh: mean distance {residual.body_to_mesh_mean_mm:.1f} mm from body to "
-            f"mesh and {residual.mesh_to_body_mean_mm:.1f} mm back (at most {bars.mean_mm:g} mm), 95 % within "
-            f"{residual.most_mm:.1f} mm (at most {bars.most_mm:g} mm)"
-        )
+def misfit(residual: Residual, bars: Bars) -> str | None:
+    """Return in one line why a fit is not where the mesh is, or None; another start may do better."""
+    if residual.mean_mm > bars.mean_mm:
+        return _distances(residual, bars)
+    part = _parts_refused(residual, bars)
+    if part is not None:
+        return part
+    if residual.most_mm > bars.most_mm:
+        return _distances(residual, bars)
     if residual.mesh_to_body_99_mm > bars.nearly_all_mm:
         return (
-            f"the mesh has something that the body has not: 99 % of it are within {residual.mesh_to_body_99_mm:.1f} "
-            f"mm of the body, at most {bars.nearly_all_mm:g} mm"
+            f"the mesh has something that the body has not: 99% of it are within "
+            f"{residual.mesh_to_body_99_mm:.1f} mm of the body, at most {bars.nearly_all_mm:g} mm"
         )
-    if residual.holes > bars.holes:
-        return (
-            f"the mesh has holes where {residual.holes:.0%} of the body's skin should be; "
-            f"at most {bars.holes:.0%} may be missing"
-        )
+    return None
+
+
+def _distances(residual: Residual, bars: Bars) -> str:
+    return (
+        f"the body does not fit the mesh: mean distance {residual.body_to_mesh_mean_mm:.1f} mm from body "
+        f"to mesh and {residual.mesh_to_body_mean_mm:.1f} mm back (at most {bars.mean_mm:g} mm), "
+        f"95% within {residual.most_mm:.1f} mm (at most {bars.most_mm:g} mm)"
+    )
+
+
+def _parts_refused(residual: Residual, bars: Bars) -> str | None:
+    part = max(residual.part_mm, key=lambda name: residual.part_mm[name])
     if residual.part_mm[part] > bars.part_mean_mm:
         return (
             f"the body's {part} does not fit the mesh: mean distance {residual.part_mm[part]:.1f} mm, "
             f"at most {bars.part_mean_mm:g} mm"
         )
-    if residual.part_holes[gone] > bars.part_holes:
+    part = max(residual.part_holes, key=lambda name: residual.part_holes[name])
+    if residual.part_holes[part] > bars.part_holes:
         return (
-            f"the mesh lacks {residual.part_holes[gone]:.0%} of the body's {gone}; "
+            f"the mesh lacks {residual.part_holes[part]:.0%} of the body's {part}; "
             f"at most {bars.part_holes:.0%} of a part may be missing"
+        )
+    part = min(residual.part_normals, key=lambda name: residual.part_normals[name])
+    if residual.part_normals[part] < bars.part_normals:
+        return (
+            f"the skin of the body's {part} faces as the mesh does on {residual.part_normals[part]:.0%} "
+            f"of its area only; at least {bars.part_normals:.0%} are needed"
+        )
+    return None
+
+
+def implausible(residual: Residual, stature_m: float, bars: Bars) -> str | None:
+    """Return in one line why a mesh that is fitted is refused all the same, or None."""
+    if residual.holes > bars.holes:
+        return (
+            f"the mesh has holes where {residual.holes:.1%} of the body's skin should be; "
+            f"at most {bars.holes:.0%} may be missing"
         )
     if residual.normals < bars.normals:
         return (
-            f"the skins face the same way on {residual.normals:.0%} of the body only; "
+            f"the skin faces as the mesh does on {residual.normals:.0%} of the body only; "
             f"at least {bars.normals:.0%} are needed"
         )
-    if not bars.stature_m[0] <= stature_m <= bars.stature_m[1]:
-        return (
-            f"the body would be {stature_m:.2f} m tall; possible: {bars.stature_m[0]:g} to {bars.stature_m[1]:g} m"
-        )
+    least, most = bars.stature_m
+    if not least <= stature_m <= most:
+        return f"the body would be {stature_m:.2f} m tall; possible: {least:g} to {most:g} m"
     return None

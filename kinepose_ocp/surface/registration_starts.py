@@ -13,7 +13,7 @@ from kinepose_ocp.surface.correspondence import Samples
 
 FAR = 0.25  # m: points farther apart than that tell nothing more
 POINTS = 160  # of either surface, by which a start is judged
-FEW_DEG = 40.0  # starts in one pose, turned against each other by less, lead to the same answer
+LEAST_TRACE = 1 + 2 * np.cos(np.radians(40))  # of turns: starts turned by less lead to the same answer
 
 Turns = Mapping[str, tuple[float, float, float]]
 _ARMS_DOWN: Turns = {"upperarm": (-32, 0, 0), "lowerarm": (-25, 0, 0)}
@@ -33,7 +33,11 @@ _CROUCH: Turns = {
     "lowerleg": (0, 140, 0),
     "foot": (0, -20, 0),
 }
-_BEND: Turns = {"root": (0, 50, 0), **{f"spine0{n}": (0, 12, 0) for n in (1, 2, 3, 4)}, "upperleg": (0, -60, 0)}
+_BEND: Turns = {
+    "root": (0, 50, 0),
+    **{f"spine0{n}": (0, 12, 0) for n in (1, 2, 3, 4)},
+    "upperleg": (0, -60, 0),
+}
 _LUNGE: Turns = {
     "upperleg_left": (0, -40, 0),
     "lowerleg_left": (0, 25, 0),
@@ -66,7 +70,7 @@ POSES_DEG: dict[str, Turns] = {  # of left joints, or of joints without side; ri
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A pose by name, its rotations (K, 3) [rad], and how the mesh's world is turned into the body's (3, 3)."""
+    """A pose by name, its rotations (K, 3) [rad], and what turns the mesh's world into the body's (3, 3)."""
 
     name: str
     rotations: np.ndarray
@@ -100,6 +104,23 @@ def likeness(pose: Samples, mesh: Samples, worlds: np.ndarray) -> np.ndarray:
     return both[0] + both[1]
 
 
+def landmark_starts(
+    poses: Mapping[str, np.ndarray], marks: Mapping[str, np.ndarray], found: np.ndarray
+) -> list[Start]:
+    """Return one start for every pose, the likest first by landmarks alone.
+
+    marks: name of a pose -> positions (L, 3) [m] of the landmarks in it; found (L, 3) [m]: those of the mesh.
+    The turn of the mesh's world is that which brings landmarks to landmarks (Kabsch).
+    """
+    about = found - found.mean(0)
+    scored: list[tuple[float, Start]] = []
+    for name, rotations in poses.items():
+        own = marks[name] - marks[name].mean(0)
+        turn, gap = Rotation.align_vectors(own, about * spread(own) / spread(about))
+        scored.append((float(gap), Start(name, rotations, turn.as_matrix())))
+    return [start for _, start in sorted(scored, key=lambda pair: pair[0])]
+
+
 def spread(points: np.ndarray) -> float:
     """Root mean square distance [m] of points from their mean."""
     return float(np.sqrt(((points - points.mean(0)) ** 2).sum(1).mean()))
@@ -116,8 +137,8 @@ def ranked_starts(
 ) -> list[Start]:
     """Return all pairs of a pose (its rotations and its surface) and a turned world, the likest first.
 
-    worlds (W, 3, 3) are the ways to turn the mesh's world. A pair that is like a better one but for a small turn
-    is left out.
+    worlds (W, 3, 3) are the ways to turn the mesh's world. A pair that is like a better one but for a small
+    turn is left out.
     """
     target = mesh.some(POINTS)
     scored: list[tuple[float, Start]] = []
@@ -125,14 +146,13 @@ def ranked_starts(
         surface = surfaces[name].some(POINTS)
         size = spread(surface.points)
         costs = likeness(centred(surface, size), centred(target, size), worlds)
-        scored += [(float(cost), Start(name, rotations, way)) for cost, way in zip(costs, worlds, strict=True)]
+        scored += [
+            (float(cost), Start(name, rotations, way)) for cost, way in zip(costs, worlds, strict=True)
+        ]
     chosen: list[Start] = []
     for _, start in sorted(scored, key=lambda pair: pair[0]):
-        turns = [
-            Rotation.from_matrix(start.world @ other.world.T).magnitude()
-            for other in chosen
-            if other.name == start.name
-        ]
-        if min(turns, default=np.inf) > np.radians(FEW_DEG):
+        alike = [other.world for other in chosen if other.name == start.name]
+        # the trace of a turn between two worlds is 1 + 2 cos(angle)
+        if all(float((start.world * other).sum()) < LEAST_TRACE for other in alike):
             chosen.append(start)
     return chosen

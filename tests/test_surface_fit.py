@@ -1,0 +1,159 @@
+"""What registration is made of: derivatives, closest points, joint limits, starts, rims."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from kinepose_ocp.surface.body import open_body
+from kinepose_ocp.surface.body_fit import BodyFit, BodyState, NormalEquations
+from kinepose_ocp.surface.correspondence import boundary_edges, closest_points, sampled, spread_vertices
+from kinepose_ocp.surface.mesh import Mesh
+from kinepose_ocp.surface.orientation import world_rotations
+from kinepose_ocp.surface.pose_limits import pose_limits
+from kinepose_ocp.surface.registration_starts import POSES_DEG, pose_rotations, ranked_starts
+from kinepose_ocp.surface.same_topology import first_state
+
+
+@pytest.fixture(scope="module")
+def body():
+    return open_body()
+
+
+@pytest.fixture(scope="module")
+def fit(body):
+    return BodyFit(body, 60)
+
+
+def some_state(body, seed=1):
+    random = np.random.default_rng(seed)
+    joints = len(body.parents)
+    return BodyState(
+        random.normal(size=body.shape_count), random.normal(size=(joints, 3)) * 0.3, random.normal(size=3)
+    )
+
+
+def square(holes=()):
+    """A flat square of 1 m in the plane z = 0, 10 by 10 cells, without some of its faces."""
+    first = (np.arange(10)[:, None] * 11 + np.arange(10)).ravel()
+    faces = np.vstack([np.c_[first, first + 11, first + 12], np.c_[first, first + 12, first + 1]])
+    x, y = np.divmod(np.arange(121), 11)
+    return Mesh(np.c_[x, y, 0 * x] / 10, np.delete(faces, list(holes), axis=0))
+
+
+def test_derivatives_agree_with_differences(body, fit):
+    state, step = some_state(body), 1e-6
+    moved = fit.moved(state)
+    assert np.allclose(
+        moved.vertices, body.posed(state.shape, state.rotations, state.translation).vertices[fit.vertices]
+    )
+    for column in (0, 15, 16, 18, 16 + 3 * 8 + 1, fit.size - 3, fit.size - 1):
+        change = np.zeros(fit.size)
+        change[column] = step
+        both = [fit.placed(state.moved(sign * change))[0] for sign in (1, -1)]
+        assert np.allclose(moved.jacobian[:, :, column], (both[0] - both[1]) / (2 * step), atol=1e-7)
+
+
+def test_normals_follow_the_pose(body, fit):
+    state = BodyState(np.zeros(body.shape_count), some_state(body).rotations, np.zeros(3))
+    wanted = body.mesh(body.posed(rotations=state.rotations)).vertex_normals()[fit.vertices]
+    assert np.median((fit.moved(state).normals * wanted).sum(1)) > 0.99
+
+
+def test_landmarks_come_first_among_the_vertices(body, fit):
+    for name, vertex in body.landmarks.items():
+        assert fit.vertices[fit.landmark_rows[name]] == vertex
+
+
+def test_normal_equations_are_those_of_least_squares():
+    random = np.random.default_rng(0)
+    rows, residuals, weights = random.normal(size=(20, 4)), random.normal(size=20), random.uniform(1, 2, 20)
+    equations = NormalEquations.empty(4)
+    equations.add(rows, residuals, weights)
+    root = np.sqrt(weights)
+    wanted = np.linalg.lstsq(rows * root[:, None], -residuals * root, rcond=None)[0]
+    assert np.allclose(equations.step(0.0), wanted, atol=1e-7)
+
+
+def test_a_step_turns_joints_only_so_far(body):
+    state = BodyState(np.zeros(16), np.zeros((len(body.parents), 3)), np.zeros(3))
+    moved = state.moved(np.full(16 + 3 * len(body.parents) + 3, 10.0))
+    assert np.linalg.norm(moved.rotations, axis=1).max() == pytest.approx(0.4)
+    assert moved.shape.max() == 4
+
+
+def test_a_template_that_is_turned_is_turned_back(body):
+    turn = Rotation.from_rotvec([0.5, 2.0, -1.0])
+    wanted = turn.apply(body.template) + np.array([1, 2, 3])
+    state = first_state(wanted, body)
+    assert np.allclose(Rotation.from_rotvec(state.rotations[0]).as_matrix(), turn.as_matrix())
+    assert np.abs(state.rotations[1:]).max() < 1e-6
+    posed = body.posed(state.shape, state.rotations, state.translation)
+    assert np.allclose(posed.vertices, wanted, atol=1e-6)
+
+
+# ---- limits and starts -----------------------------------------------------------------------------
+def test_limits_mirror_each_other(body):
+    limits = pose_limits(body)
+    rotations = some_state(body).rotations
+    mirrored = rotations.copy()
+    for joint, name in enumerate(body.joint_names):
+        other = name.replace("left", "_").replace("right", "left").replace("__", "_right")
+        mirrored[body.joint_index(other)] = rotations[joint] * [-1, 1, -1]
+    there, back = (np.abs(limits.excess(3 * turned)).sum() for turned in (rotations, mirrored))
+    assert there == pytest.approx(back, rel=1e-4) and there > 0
+
+
+@pytest.mark.parametrize("name", POSES_DEG)
+def test_starts_are_within_the_limits(body, name):
+    limits = pose_limits(body)
+    rotations = pose_rotations(body, POSES_DEG[name], limits.axes)
+    assert np.abs(limits.excess(rotations)).max() == 0
+
+
+def test_flexion_bends_the_elbow(body):
+    limits, elbow = pose_limits(body), body.joint_index("lowerarm_right")
+
+    def bend(flexion):
+        rotations = np.zeros((len(body.parents), 3))
+        rotations[elbow] = flexion * limits.axes[elbow, 0]
+        at = body.posed(rotations=rotations).joint_positions
+        upper, lower = at[elbow] - at[elbow - 1], at[elbow + 1] - at[elbow]
+        return np.arccos(upper @ lower / np.linalg.norm(upper) / np.linalg.norm(lower))
+
+    assert bend(0.5) - bend(0.0) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_the_likest_start_has_the_pose_and_the_way_of_the_world(body):
+    limits = pose_limits(body)
+    chosen = ("standing, arms out", "arms overhead", "sitting", "crouch")
+    poses = {name: pose_rotations(body, POSES_DEG[name], limits.axes) for name in chosen}
+    surfaces = {name: sampled(body.mesh(body.posed(rotations=pose)), 400) for name, pose in poses.items()}
+    ways = world_rotations()
+    for number, name in enumerate(chosen):
+        turned = surfaces[name].turned(ways[11 * number + 5].T)
+        best = ranked_starts(poses, surfaces, turned, ways)[0]
+        assert best.name == name and np.allclose(best.world, ways[11 * number + 5])
+
+
+# ---- correspondence ----------------------------------------------------------------------------------
+def test_closest_points_know_holes():
+    flat = square(holes=(44,))  # a triangle in the middle: corners (0.4, 0.4), (0.5, 0.4), (0.5, 0.5)
+    points = np.array([[0.13, 0.22, 0.3], [0.47, 0.43, 0.1], [-0.2, 0.5, 0.0], [0.41, 0.47, -0.2]])
+    found = closest_points(points, flat)
+    assert found.at_hole.tolist() == [False, True, True, False]
+    assert np.allclose(found.distance, [0.3, np.hypot(0.1, 0.04 / 2**0.5), 0.2, 0.2], atol=1e-9)
+    assert np.allclose(found.normals, [0, 0, 1])
+    assert len(boundary_edges(flat)) == 43
+
+
+def test_samples_are_spread_by_area(body):
+    flat = sampled(square(), 4000)
+    counts = np.histogram2d(flat.points[:, 0], flat.points[:, 1], bins=4)[0]
+    assert np.abs(counts - 250).max() < 30 and np.allclose(flat.normals, [0, 0, 1])
+    assert np.array_equal(sampled(square(), 50).points, sampled(square(), 50).points)
+
+
+def test_spread_vertices_start_with_the_given_ones():
+    vertices = square().vertices
+    chosen = spread_vertices(vertices, 9, np.array([60, 0]))
+    assert chosen[:2].tolist() == [60, 0] and set(chosen[2:5]) == {10, 110, 120}
