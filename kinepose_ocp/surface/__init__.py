@@ -4,27 +4,33 @@ from kinepose_ocp.surface.body import LinearBody, Posed, open_body
 from kinepose_ocp.surface.body_files import load_body
 from kinepose_ocp.surface.joint_geometry import JointGeometry
 from kinepose_ocp.surface.mesh import Mesh, read_mesh, write_mesh
+from kinepose_ocp.surface.orientation import MeshFrame
 from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
 from kinepose_ocp.surface.placement import place
 from kinepose_ocp.surface.posing import pose
 from kinepose_ocp.surface.quality import Quality, skeleton_quality
-from kinepose_ocp.surface.registration import Registration, register
+from kinepose_ocp.surface.registration import Registrar, Registration, register
+from kinepose_ocp.surface.registration_checks import Bars, Residual
 from kinepose_ocp.surface.regressor import Regressor, fit_regressor, load_regressor, save_regressor
 from kinepose_ocp.surface.skeleton import Bone, BoneLandmark, Skeleton, SkeletonJoint, open_skeleton
 from kinepose_ocp.surface.skeleton_dataset import skeleton_dataset, skeleton_poses
 from kinepose_ocp.surface.to_chain import subject_chain
 
 __all__ = [
+    "Bars",
     "Bone",
     "BoneLandmark",
     "JointGeometry",
     "LinearBody",
     "Mesh",
+    "MeshFrame",
     "PlacedSkeleton",
     "Posed",
     "Quality",
+    "Registrar",
     "Registration",
     "Regressor",
+    "Residual",
     "Skeleton",
     "SkeletonJoint",
     "fit_regressor",

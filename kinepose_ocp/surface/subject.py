@@ -14,7 +14,7 @@ from kinepose_ocp.surface.joint_geometry import JointGeometry, placed_geometry
 from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
 from kinepose_ocp.surface.placement import placement_problem
 from kinepose_ocp.surface.posing import posing_problem
-from kinepose_ocp.surface.quality import Quality, quality
+from kinepose_ocp.surface.quality import Quality, skeleton_quality
 from kinepose_ocp.surface.skeleton import Skeleton
 from kinepose_ocp.surface.surfaces import Surfaces, Tick
 from kinepose_ocp.surface.to_chain import subject_chain
@@ -78,7 +78,7 @@ def make_subject(
         hinges_at_limit=(placement.rounds[-1].at_bound, *at_limit),
         judged=tuple(judged),
         qualities=tuple(
-            quality(poses[number], surfaces.body.mesh(surfaces.targets[number])) for number in judged
+            skeleton_quality(poses[number], surfaces.body.mesh(surfaces.targets[number])) for number in judged
         ),
     )
 
