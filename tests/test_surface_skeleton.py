@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.errors import ModelError
 from kinepose_ocp.surface.body import open_body
 from kinepose_ocp.surface.envelope import Envelope
 from kinepose_ocp.surface.mesh import Mesh
-from kinepose_ocp.surface.skeleton import Bone, Skeleton, SkeletonJoint, open_skeleton
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins
+from kinepose_ocp.surface.skeleton import Bone, GlidingBone, Skeleton, SkeletonJoint, open_skeleton
 
 FLIP = np.array([1, -1, 1])
 SIDED = ("sc", "ac", "gh", "elbow", "wrist", "hip", "knee", "ankle", "mtp")
@@ -108,6 +110,36 @@ def test_the_patella_lies_before_the_condyles_and_not_in_them(skeleton, side):
     assert 0.001 < min(gaps) < 0.008  # m
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_patella_glides_on_the_femur_as_the_knee_bends(skeleton, side):
+    """Its ligament (lower end to tuberosity) keeps its length, and it stays by the femur.
+
+    The path of the bones' source dips up to 4 mm into the femur between 20 and 90 degrees.
+    """
+    pytest.importorskip("igl")
+    joint, count = skeleton.joint(f"knee_{side}"), len(skeleton.parts)
+    femur = Envelope(bone(skeleton, f"femur_{side}"))
+    tuberosity = skeleton.landmark(f"tibia_{side}", "tibial_tuberosity")
+    straight = bone(skeleton, f"patella_{side}").vertices
+    lowest = straight[:, 2].argmin()
+    for degrees in (0, 20, 45, 75, 100, 120):
+        turns = np.tile(np.eye(3), (count, 1, 1))
+        bend = Rotation.from_rotvec(-np.radians(degrees) * joint.axes[0])
+        part = skeleton.parts.index(f"tibia_{side}")
+        turns[part] = bend.as_matrix()
+        origins = part_origins(skeleton)
+        moves = origins.copy()
+        moves[part] = bend.apply(origins[part] - joint.centre) + joint.centre
+        placed = PlacedSkeleton(skeleton, turns, moves, np.ones((count, 3)))
+        assert np.degrees(placed.hinge_angle(joint)) == pytest.approx(-degrees, abs=1e-4)
+        patella = placed.bone_mesh(f"patella_{side}").vertices
+        if degrees == 0:
+            np.testing.assert_allclose(patella, straight, atol=1e-9)
+        assert -0.0045 < femur.signed_distances(patella).min() < 0.008, degrees  # m
+        ligament = np.linalg.norm(patella[lowest] - placed.at(f"tibia_{side}", tuberosity))
+        assert ligament == pytest.approx(np.linalg.norm(straight[lowest] - tuberosity), rel=0.15), degrees
+
+
 def test_every_joint_lies_by_the_bones_it_joins(skeleton):
     for joint in skeleton.joints:
         for part in (joint.parent, joint.child):
@@ -168,3 +200,7 @@ def test_a_skeleton_of_unknown_parts_or_kinds_is_refused():
     joint = SkeletonJoint("knee", "leg", "leg", np.zeros(3), np.eye(3), "screw", None, "none")
     with pytest.raises(ModelError, match="joint 'knee' of kind 'screw'; possible: ball, hinge, loose"):
         Skeleton(("leg",), (), (joint,))
+    hinge = SkeletonJoint("knee", "leg", "leg", np.zeros(3), np.eye(3), "hinge", None, "none")
+    glide = GlidingBone("patela", "knee", np.zeros(1), np.zeros((1, 3)), np.zeros((1, 3)))
+    with pytest.raises(ModelError, match="no bone 'patela' in the skeleton; did you mean 'patella'"):
+        Skeleton(("leg",), (Bone("patella", "leg", mesh),), (hinge,), (), (glide,))

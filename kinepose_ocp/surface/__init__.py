@@ -12,7 +12,14 @@ from kinepose_ocp.surface.quality import Quality, skeleton_quality
 from kinepose_ocp.surface.registration import Registrar, Registration, register
 from kinepose_ocp.surface.registration_checks import Bars, Residual
 from kinepose_ocp.surface.regressor import Regressor, fit_regressor, load_regressor, save_regressor
-from kinepose_ocp.surface.skeleton import Bone, BoneLandmark, Skeleton, SkeletonJoint, open_skeleton
+from kinepose_ocp.surface.skeleton import (
+    Bone,
+    BoneLandmark,
+    GlidingBone,
+    Skeleton,
+    SkeletonJoint,
+    open_skeleton,
+)
 from kinepose_ocp.surface.skeleton_dataset import skeleton_dataset, skeleton_poses
 from kinepose_ocp.surface.to_chain import subject_chain
 
@@ -20,6 +27,7 @@ __all__ = [
     "Bars",
     "Bone",
     "BoneLandmark",
+    "GlidingBone",
     "JointGeometry",
     "LinearBody",
     "Mesh",

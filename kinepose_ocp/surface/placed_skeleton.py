@@ -1,7 +1,8 @@
 """A skeleton inside one body: every rigid part scaled, turned and moved.
 
 World: metres, x forward, y left, z up. A point X of the template goes to R (s * (X - origin)) + t, with the
-origin in the middle of its part and the scales s along the template's axes, before the rotation.
+origin in the middle of its part and the scales s along the template's axes, before the rotation. Bones that
+glide (the patellae) have moved within their template before, by the angle of their hinge.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from kinepose_ocp.errors import DataError, possible
 from kinepose_ocp.surface.mesh import Mesh
-from kinepose_ocp.surface.skeleton import Bone, Skeleton, joined
+from kinepose_ocp.surface.skeleton import Bone, Skeleton, SkeletonJoint, joined
 
 FLIP = np.diag([1.0, -1.0, 1.0])  # mirror plane between left and right
 
@@ -77,7 +78,18 @@ class PlacedSkeleton:
         return self._placed_bone(bones[name])
 
     def _placed_bone(self, bone: Bone) -> Mesh:
-        return bone.mesh.with_vertices(self.at(bone.part, bone.mesh.vertices))
+        vertices = bone.mesh.vertices
+        for glide in self.skeleton.gliding:
+            if glide.bone == bone.name:
+                joint = self.skeleton.joint(glide.joint)
+                vertices = glide.moved(vertices, joint.centre, self.hinge_angle(joint))
+        return bone.mesh.with_vertices(self.at(bone.part, vertices))
+
+    def hinge_angle(self, joint: SkeletonJoint) -> float:
+        """Angle [rad] of a joint about its flexion axis, from the template's; a bent knee is negative."""
+        parent, child = (self.rotations[self.part_index(part)] for part in (joint.parent, joint.child))
+        turned = joint.axes @ parent.T @ child @ joint.axes.T
+        return float(np.arctan2(turned[2, 1], turned[1, 1]))
 
     def landmark(self, part: str, name: str) -> np.ndarray:
         """Position (3,) [m] of a bony landmark."""

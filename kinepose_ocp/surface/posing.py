@@ -153,7 +153,8 @@ class PosingProblem:
 
     def __init__(self, skeleton: Skeleton, weights: PosingWeights | None = None):
         self.skeleton, self.weights = skeleton, weights or PosingWeights()
-        self.tied, self.samples = bone_samples(skeleton, SPRING_SHARE).beside(), bone_samples(skeleton)
+        rigid = skeleton.without_gliding()  # skin before a bone that glides tells nothing of its part
+        self.tied, self.samples = bone_samples(rigid, SPRING_SHARE).beside(), bone_samples(rigid)
         ends = spring_points(self.tied)
         self.owner = np.concatenate([ends.parts, self.samples.parts])
         self.points = np.vstack([ends.positions, self.samples.positions]) - part_origins(skeleton)[self.owner]

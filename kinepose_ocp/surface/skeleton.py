@@ -5,12 +5,13 @@ World: metres, x forward, y left, z up; all in one common pose, which is the ske
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.chain_file import models_dir, read_yaml
 from kinepose_ocp.errors import ModelError, possible
@@ -59,13 +60,40 @@ class BoneLandmark:
 
 
 @dataclass(frozen=True, eq=False)
+class GlidingBone:
+    """A bone that moves within its part as a hinge bends: the patella, which stays before the femur.
+
+    angles (N,) [rad]: ascending, of the hinge about its flexion axis; turns (N, 3) [rad]: rotation vectors
+    about the hinge's centre, and shifts (N, 3) [m], both in the template of the bone's part.
+    """
+
+    bone: str
+    joint: str
+    angles: np.ndarray
+    turns: np.ndarray
+    shifts: np.ndarray
+
+    def moved(self, vertices: np.ndarray, centre: np.ndarray, angle: float) -> np.ndarray:
+        """Where vertices (n, 3) [m] of the template are, at an angle [rad]; the nearest known one beyond."""
+        turn, shift = (
+            np.array([np.interp(angle, self.angles, column) for column in values.T])
+            for values in (self.turns, self.shifts)
+        )
+        return Rotation.from_rotvec(turn).apply(vertices - centre) + centre + shift
+
+
+@dataclass(frozen=True, eq=False)
 class Skeleton:
-    """Rigid parts (parents before children), bones, joints and bony landmarks of a template."""
+    """Rigid parts (parents before children), bones, joints and bony landmarks of a template.
+
+    Bones named in ``gliding`` move within their part.
+    """
 
     parts: tuple[str, ...]
     bones: tuple[Bone, ...]
     joints: tuple[SkeletonJoint, ...]
     landmarks: tuple[BoneLandmark, ...] = ()
+    gliding: tuple[GlidingBone, ...] = ()
 
     def __post_init__(self) -> None:
         named = [bone.part for bone in self.bones] + [mark.part for mark in self.landmarks]
@@ -78,6 +106,12 @@ class Skeleton:
                 raise ModelError(
                     f"joint '{joint.name}' of kind '{joint.kind}'; {possible(joint.kind, KINDS)}"
                 )
+
+        bones = [bone.name for bone in self.bones]
+        for glide in self.gliding:
+            self.joint(glide.joint)
+            if glide.bone not in bones:
+                raise ModelError(f"no bone '{glide.bone}' in the skeleton; {possible(glide.bone, bones)}")
 
     def joint(self, name: str) -> SkeletonJoint:
         """Return a joint; :class:`ModelError` for an unknown one."""
@@ -100,6 +134,11 @@ class Skeleton:
         if part not in self.parts:
             raise ModelError(f"no part '{part}' in the skeleton; {possible(part, self.parts)}")
         return tuple(bone for bone in self.bones if bone.part == part)
+
+    def without_gliding(self) -> Skeleton:
+        """Return the skeleton without the bones that glide: what is left of a part is rigid."""
+        names = {glide.bone for glide in self.gliding}
+        return replace(self, bones=tuple(b for b in self.bones if b.name not in names), gliding=())
 
     @cached_property
     def _part_meshes(self) -> dict[str, Mesh]:
@@ -130,13 +169,15 @@ def open_skeleton() -> Skeleton:
             zip(arrays["names"].tolist(), arrays["part"].tolist(), strict=True)
         )
     )
-    joints, landmarks = _anatomy(folder / "anatomy.yaml")
+    joints, landmarks, gliding = _anatomy(folder / "anatomy.yaml")
     parts = ("pelvis", *(joint.child for joint in joints))
-    return Skeleton(parts, bones, joints, landmarks)
+    return Skeleton(parts, bones, joints, landmarks, gliding)
 
 
-def _anatomy(path: Path) -> tuple[tuple[SkeletonJoint, ...], tuple[BoneLandmark, ...]]:
-    """Joints, parents before children, and bony landmarks of an anatomy file."""
+def _anatomy(
+    path: Path,
+) -> tuple[tuple[SkeletonJoint, ...], tuple[BoneLandmark, ...], tuple[GlidingBone, ...]]:
+    """Joints, parents before children, bony landmarks and gliding bones of an anatomy file."""
     document: Any = read_yaml(path)
     joints = tuple(
         SkeletonJoint(
@@ -150,4 +191,14 @@ def _anatomy(path: Path) -> tuple[tuple[SkeletonJoint, ...], tuple[BoneLandmark,
         BoneLandmark(entry["part"], entry["name"], np.array(entry["position"], dtype=float))
         for entry in document["landmarks"]
     )
-    return joints, landmarks
+    gliding = tuple(
+        GlidingBone(
+            entry["bone"],
+            entry["joint"],
+            np.radians(entry["angles_deg"]),
+            np.array(entry["turns"], dtype=float),
+            np.array(entry["shifts"], dtype=float),
+        )
+        for entry in document["gliding"]
+    )
+    return joints, landmarks, gliding

@@ -1,6 +1,7 @@
 """A skeleton in a sequence of poses as one ``xarray.Dataset``, and back.
 
 Dimensions: time, part, bone, joint, quaternion (w, x, y, z), space (x forward, y left, z up).
+Bones are where their part is, but for those that glide (:class:`GlidingBone`).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import trimesh
 from build_body import build_body
 from build_bones import bone_arrays, mirror_errors, source_bones, symmetric
 from build_joints import build_anatomy
+from build_patella import glides
 from ruamel.yaml import YAML
 
 HERE = Path(__file__).resolve().parent
@@ -21,7 +22,9 @@ World: metres, x forward, y left, z up, in the common pose of the template.
 axes: rows are the flexion axis (to the right), the abduction axis (forward) and the twist axis (up), on both
 sides alike, as they point in the anatomical position: those of the wrist have turned with the forearm, whose
 palm faces the body here. Hinges keep the flexion axis exactly, balls of the limbs the twist axis.
-rig_joint: the joint of body.npz that moves with it, null where there is none."""
+rig_joint: the joint of body.npz that moves with it, null where there is none.
+gliding: bones that move in their part with a hinge: rotation vectors (rad) about the hinge's centre and
+shifts (m) in the template of their part, by the hinge's angle about its flexion axis (degrees)."""
 
 
 def checked_body(arrays: dict[str, np.ndarray]) -> None:
@@ -37,8 +40,10 @@ def plain(values: np.ndarray, digits: int) -> list:
     return (np.round(np.asarray(values, dtype=float), digits) + 0.0).tolist()
 
 
-def write_anatomy(joints: dict[str, dict], marks: dict[str, np.ndarray], path: Path) -> None:
-    """Write joints and landmarks as YAML, positions to 0.01 mm."""
+def write_anatomy(
+    joints: dict[str, dict], marks: dict[str, np.ndarray], gliding: list[dict], path: Path
+) -> None:
+    """Write joints, landmarks and gliding bones as YAML, positions to 0.01 mm."""
     document = {
         "joints": [
             {
@@ -56,6 +61,17 @@ def write_anatomy(joints: dict[str, dict], marks: dict[str, np.ndarray], path: P
         "landmarks": [
             {"part": key.partition("/")[0], "name": key.partition("/")[2], "position": plain(point, 5)}
             for key, point in marks.items()
+        ],
+        "gliding": [
+            {
+                "bone": entry["bone"],
+                "joint": entry["joint"],
+                "angles_deg": entry["angles_deg"].tolist(),
+                "turns": plain(entry["turns"], 6),
+                "shifts": plain(entry["shifts"], 5),
+                "source": entry["source"],
+            }
+            for entry in gliding
         ],
     }
     yaml = YAML()
@@ -100,7 +116,7 @@ def main() -> None:
     joints, marks = build_anatomy(bones)
     arrays = bone_arrays(bones)
     np.savez_compressed(HERE / "bones.npz", **arrays)
-    write_anatomy(joints, marks, HERE / "anatomy.yaml")
+    write_anatomy(joints, marks, glides(bones, joints["knee_right"]), HERE / "anatomy.yaml")
     print(
         f"bones: {len(bones)}; source's left and mirrored right bones differ by {max(errors.values()):.2f} mm"
     )
