@@ -51,8 +51,8 @@ def test_left_and_right_have_the_same_scales_and_mirrored_places(placements):
         for part in placed.skeleton.parts:
             number, other = placed.part_index(part), placed.part_index(twin(part))
             np.testing.assert_allclose(placed.scales[number], placed.scales[other], atol=1e-9)
-            off = np.linalg.norm(placed.vertices(part) - mirrored.vertices(part), axis=1).max()
-            assert off < 1e-3, part
+            one, other = placed.part_mesh(part), mirrored.part_mesh(part)
+            assert np.linalg.norm(one.vertices - other.vertices, axis=1).max() < 1e-3, part
 
 
 def test_bony_points_lie_at_their_depth(body, placements, skeleton):
@@ -94,10 +94,22 @@ def test_a_part_moves_by_scale_then_rotation_then_translation(skeleton):
     assert joint_gaps(placed)["hip_left"] > 1
 
 
+def test_a_bone_with_the_name_of_its_part_is_not_the_part(placements, skeleton):
+    placed = placements[0].placed
+    bones = {bone.name: bone.mesh for bone in skeleton.bones_of("tibia_right")}
+    assert set(bones) == {"tibia_right", "fibula_right", "patella_right"}
+    tibia, shank = placed.bone_mesh("tibia_right"), placed.part_mesh("tibia_right")
+    np.testing.assert_allclose(tibia.vertices, placed.at("tibia_right", bones["tibia_right"].vertices))
+    assert len(shank.vertices) == sum(len(mesh.vertices) for mesh in bones.values())
+    assert len(shank.faces) == sum(len(mesh.faces) for mesh in bones.values())
+
+
 def test_unknown_names_and_wrong_arrays_are_refused(placements, skeleton):
     placed = placements[0].placed
-    with pytest.raises(DataError, match="no part or bone 'femur' in the skeleton; did you mean 'femur_left'"):
-        placed.vertices("femur")
+    with pytest.raises(DataError, match="no part 'patella_left' in the skeleton; "):
+        placed.part_mesh("patella_left")
+    with pytest.raises(DataError, match="no bone 'femur' in the skeleton; did you mean 'femur_"):
+        placed.bone_mesh("femur")
     with pytest.raises(
         DataError, match=r"rotations of a placed skeleton must be \(23, 3, 3\) finite numbers"
     ):

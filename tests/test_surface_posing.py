@@ -103,7 +103,7 @@ def test_a_mirrored_body_has_the_mirrored_skeleton(body, rest, placed):
     (other,) = pose(placed, body, rest, [mirrored])
     expected = one.mirrored()
     for part in placed.skeleton.parts:
-        far = np.linalg.norm(other.vertices(part) - expected.vertices(part), axis=1)
+        far = np.linalg.norm(other.part_mesh(part).vertices - expected.part_mesh(part).vertices, axis=1)
         assert far.max() < 1e-3, part
     assert degrees_between(other.rotations, expected.rotations).max() < 0.5
 
@@ -137,8 +137,8 @@ def test_a_dataset_keeps_the_skeleton(placed):
     dataset = skeleton_dataset([placed, placed], np.array([0.0, 0.1]))
     assert dataset.joint_centre.dims == ("time", "joint", "space") and dataset.joint_centre.units == "m"
     assert float(dataset.joint_gap.sel(joint="hip_left").max()) < 0.1
-    again = skeleton_poses(dataset, placed.skeleton)
-    np.testing.assert_allclose(again[1].vertices("skull"), placed.vertices("skull"), atol=1e-12)
+    again, skull = skeleton_poses(dataset, placed.skeleton)[1], placed.bone_mesh("skull")
+    np.testing.assert_allclose(again.bone_mesh("skull").vertices, skull.vertices, atol=1e-12)
     axes = dataset.joint_axes.sel(joint="hip_left").isel(time=0).values
     assert np.linalg.norm(axes) == pytest.approx(1)
 

@@ -6,6 +6,7 @@ from scipy.spatial import cKDTree
 
 from kinepose_ocp.errors import ModelError
 from kinepose_ocp.surface.body import open_body
+from kinepose_ocp.surface.envelope import Envelope
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.skeleton import Bone, Skeleton, SkeletonJoint, open_skeleton
 
@@ -88,6 +89,23 @@ def test_the_femoral_head_sits_in_the_socket(skeleton):
             skeleton.joint(f"hip_{side}").centre
         )
         assert 0.015 < far < 0.035
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_patella_lies_before_the_condyles_and_not_in_them(skeleton, side):
+    """Cartilage of patella and groove, 2 to 4 mm each at most, is what keeps the bones apart."""
+    pytest.importorskip("igl")
+    patella, femur = (bone(skeleton, f"{name}_{side}") for name in ("patella", "femur"))
+    knee = skeleton.joint(f"knee_{side}").centre
+    condyles = femur.vertices[femur.vertices[:, 2] < knee[2] + 0.04]
+    assert patella.vertices[:, 0].min() > condyles[:, 0].max()
+    assert abs(patella.vertices[:, 1].mean() - knee[1]) < 0.01
+    assert 0 < patella.vertices[:, 2].mean() - knee[2] < 0.03
+    gaps = [
+        Envelope(one).signed_distances(other.vertices).min()
+        for one, other in ((femur, patella), (patella, femur))
+    ]
+    assert 0.001 < min(gaps) < 0.008  # m
 
 
 def test_every_joint_lies_by_the_bones_it_joins(skeleton):

@@ -24,7 +24,6 @@ from kinepose_ocp.surface.body import LinearBody, open_body
 from kinepose_ocp.surface.body_files import load_body
 from kinepose_ocp.surface.bone_keypoints import keypoint_dataset
 from kinepose_ocp.surface.mesh import SUFFIXES, Mesh, read_mesh, write_mesh
-from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
 from kinepose_ocp.surface.skeleton import Skeleton, joined, open_skeleton
 from kinepose_ocp.surface.skeleton_dataset import skeleton_dataset
 from kinepose_ocp.surface.skeleton_report import report
@@ -178,7 +177,7 @@ def write_subject(subject: Subject, content: dict[str, Any], folder: Path, diges
     Meshes are in the user's own unit and axes, and show the first frame; everything else is in metres, z up.
     """
     pose, frame = subject.poses[0], subject.surfaces.frame
-    bones = bone_meshes(pose)
+    bones = [pose.bone_mesh(bone.name) for bone in pose.skeleton.bones]
     (folder / "bones").mkdir()
     for bone, mesh in zip(pose.skeleton.bones, bones, strict=True):
         write_mesh(mesh.with_vertices(frame.to_mesh(mesh.vertices)), folder / "bones" / f"{bone.name}.ply")
@@ -201,11 +200,6 @@ def write_subject(subject: Subject, content: dict[str, Any], folder: Path, diges
     save_figure(picture(subject), folder / "skeleton.png")
 
 
-def bone_meshes(pose: PlacedSkeleton) -> list[Mesh]:
-    """Return every bone where its part is; some bones have the name of their part."""
-    return [bone.mesh.with_vertices(pose.at(bone.part, bone.mesh.vertices)) for bone in pose.skeleton.bones]
-
-
 def picture(subject: Subject) -> Any:
     """Figure of the first frame, turned so that the pelvis faces forward."""
     pose = subject.poses[0]
@@ -214,7 +208,7 @@ def picture(subject: Subject) -> Any:
     cosine, sine = np.cos(turn), np.sin(turn)
     level = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
     skin = subject.surfaces.body.mesh(subject.surfaces.targets[0])
-    bones = joined(bone_meshes(pose))
+    bones = joined([pose.part_mesh(part) for part in pose.skeleton.parts])
     joints = {
         joint.name: level @ centre
         for joint, centre in zip(pose.skeleton.joints, pose.joint_centres(), strict=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from kinepose_ocp.errors import DataError, possible
 from kinepose_ocp.surface.mesh import Mesh
-from kinepose_ocp.surface.skeleton import Skeleton
+from kinepose_ocp.surface.skeleton import Bone, Skeleton, joined
 
 FLIP = np.diag([1.0, -1.0, 1.0])  # mirror plane between left and right
 
@@ -61,21 +61,23 @@ class PlacedSkeleton:
         scaled = (np.asarray(positions) - self.origins[number]) * self.scales[number]
         return scaled @ self.rotations[number].T + self.translations[number]
 
-    def vertices(self, name: str) -> np.ndarray:
-        """Vertices (n, 3) [m] of a part, or of a bone."""
-        return self.mesh(name).vertices
+    def part_mesh(self, part: str) -> Mesh:
+        """Return all bones of a part as one mesh; :class:`DataError` for an unknown part.
 
-    def mesh(self, name: str) -> Mesh:
-        """Return the mesh of a part, or of a bone; :class:`DataError` for neither."""
-        if name in self.skeleton.parts:
-            mesh, part = self.skeleton.part_mesh(name), name
-        else:
-            bones = {bone.name: bone for bone in self.skeleton.bones}
-            if name not in bones:
-                known = (*self.skeleton.parts, *bones)
-                raise DataError(f"no part or bone '{name}' in the skeleton; {possible(name, known)}")
-            mesh, part = bones[name].mesh, bones[name].part
-        return mesh.with_vertices(self.at(part, mesh.vertices))
+        A part may have the name of one of its bones: `tibia_right` is both. See :meth:`bone_mesh`.
+        """
+        self.part_index(part)
+        return joined([self._placed_bone(bone) for bone in self.skeleton.bones_of(part)])
+
+    def bone_mesh(self, name: str) -> Mesh:
+        """Return the mesh of one bone; :class:`DataError` for an unknown bone."""
+        bones = {bone.name: bone for bone in self.skeleton.bones}
+        if name not in bones:
+            raise DataError(f"no bone '{name}' in the skeleton; {possible(name, bones)}")
+        return self._placed_bone(bones[name])
+
+    def _placed_bone(self, bone: Bone) -> Mesh:
+        return bone.mesh.with_vertices(self.at(bone.part, bone.mesh.vertices))
 
     def landmark(self, part: str, name: str) -> np.ndarray:
         """Position (3,) [m] of a bony landmark."""

@@ -65,7 +65,7 @@ def joint_gaps(placed: PlacedSkeleton) -> dict[str, float]:
 def skeleton_quality(placed: PlacedSkeleton, skin: Mesh) -> Quality:
     """Measure a placed skeleton against the closed skin of its body; needs libigl."""
     envelope, parts = Envelope(skin), placed.skeleton.parts
-    meshes = [placed.mesh(part) for part in parts]
+    meshes = [placed.part_mesh(part) for part in parts]
     areas = [vertex_areas(mesh) for mesh in meshes]
     ends = np.cumsum([len(mesh.vertices) for mesh in meshes])[:-1]
     heights = np.split(envelope.signed_distances(np.vstack([mesh.vertices for mesh in meshes])), ends)
@@ -99,7 +99,7 @@ def overlaps(placed: PlacedSkeleton) -> list[Overlap]:
     """
     found = []
     for joint in placed.skeleton.joints:
-        first, second = placed.mesh(joint.parent), placed.mesh(joint.child)
+        first, second = placed.part_mesh(joint.parent), placed.part_mesh(joint.child)
         depth, volume = overlap(first, second)
         found.append(Overlap(joint.parent, joint.child, 1e3 * depth, 1e6 * volume))
     return found

@@ -48,6 +48,7 @@ FACES = {"skull": 4000, "ribcage": 4000, "cervical": 2400}
 FACES_OF_OTHERS = 650
 PLATE_VERTICES = 7000  # the plate with a logo before the sternum is the one piece of all bones with more
 CRUMB_VERTICES = 10  # smaller pieces are stray triangles
+COUPLED = 1e-6  # m or rad: couplings of joints that are open by less are closed
 LETTER_VERTICES = 45  # smaller pieces of the rib cage are letters of the logo; its smallest rib has 50
 
 
@@ -84,11 +85,32 @@ def part_name(body: str, mesh: str) -> str:
     return PART_OF_LIMB.get(body[:-2], "hand") + side_of(mesh)
 
 
+def set_neutral(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Put the model into its neutral pose with the couplings between its joints obeyed.
+
+    The neutral coordinates of the model alone leave the patellae within the femora. A coupling is
+    ``y - y0 = c0 + c1 (x - x0) + ... + c4 (x - x0)^4`` of the joint y that follows and the joint x that leads
+    or none; leading joints are neutral here, x = x0. Constants c0 below :data:`COUPLED` are noise of a fit.
+
+    Raises
+    ------
+    ValueError
+        Where the model itself still finds a coupling open: a joint that leads would follow another one.
+    """
+    couplings = np.flatnonzero((model.eq_type == mujoco.mjtEq.mjEQ_JOINT) & model.eq_active0.astype(bool))
+    couplings = couplings[np.abs(model.eq_data[couplings, 0]) > COUPLED]
+    data.qpos[:] = model.qpos0
+    data.qpos[model.jnt_qposadr[model.eq_obj1id[couplings]]] += model.eq_data[couplings, 0]
+    mujoco.mj_forward(model, data)
+    residuals = np.abs(data.efc_pos[data.efc_type == mujoco.mjtConstraint.mjCNSTR_EQUALITY])
+    if residuals.max() > COUPLED:
+        raise ValueError(f"{(residuals > COUPLED).sum()} couplings between joints of the model are open")
+
+
 def source_bones() -> list[SourceBone]:
     """All bones in the model's neutral pose, x forward, y left, z up."""
     model, data = musclemimic_models.load("myofullbody")
-    data.qpos[:] = model.qpos0
-    mujoco.mj_forward(model, data)
+    set_neutral(model, data)
     bones = []
     for geom in np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_MESH):
         mesh = model.geom_dataid[geom]
