@@ -29,8 +29,8 @@ evaluate: $(READY)  ## judge accuracy on boundary cases; report in out/evaluate 
 studies: $(READY)  ## run every study; figures and numbers in out/NAME (half an hour on two idle cores)
 	set -e; for study in $(STUDIES); do $(BIN)/python $$study; done
 
-test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## run the tests, two at a time
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/python -m ruff check .

@@ -43,7 +43,7 @@ FOLLOWED_ROUNDS = 4
 FEWEST_FRAMES = 4  # that can show slow errors
 HIDDEN = 0.8  # observability below which a frame's points are not trusted about a joint,
 TRUST = 0.01  # but count this much,
-PLAIN_STEPS = 5  # for so many Newton steps
+PLAIN_STEPS = 8  # for so many Newton steps; by then they have settled
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from kinepose_ocp.surface.registration_starts import (
     spread,
 )
 
-TRIED = 10  # starts that are fitted roughly
+TRIED = 16  # starts that are fitted roughly
 REFINED = 3  # of those, how many are fitted further before the best one is taken
 ROUGH = Stage(350, 4000, 10, std=0.02, sliding=0.3, back=1.0, pose_std=1.0, cutoff=0.06)
 MIDDLE = Stage(800, 10000, 12, std=0.01, sliding=0.1, back=0.6, pose_std=1.5, cutoff=0.03)

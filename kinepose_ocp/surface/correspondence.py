@@ -91,7 +91,7 @@ def spread_vertices(vertices: np.ndarray, count: int, first: np.ndarray) -> np.n
 
 @dataclass(frozen=True, eq=False)
 class ClosestPoints:
-    """Where a mesh is next to given points (N,): distance [m], unit normal there, whether at a rim."""
+    """Where a mesh is next to given points (N,): distance [m], interpolated unit normal, whether at a rim."""
 
     distance: np.ndarray
     normals: np.ndarray
@@ -127,4 +127,6 @@ def closest_points(points: np.ndarray, mesh: Mesh) -> ClosestPoints:
     rim = boundary_vertices(mesh)[mesh.faces[face]]
     away = share < 1e-4  # corners that the closest point's edge or vertex does not touch
     at_hole = away.any(1) & (rim | away).all(1)
-    return ClosestPoints(np.sqrt(squared), doubled / np.sqrt(area)[:, None], at_hole)
+    normals = np.einsum("nk,nkx->nx", share, mesh.vertex_normals()[mesh.faces[face]])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return ClosestPoints(np.sqrt(squared), normals, at_hole)

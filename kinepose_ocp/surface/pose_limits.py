@@ -3,8 +3,7 @@
 Rotation vectors about forward, left and up axes of the template pose (arms out and down, elbows bent); right
 joints mirror left ones. Round numbers, meant to be wider than what people reach: the normal active ranges
 (American Academy of Orthopaedic Surgeons, Joint Motion, 1965) are 135 deg of knee flexion, 120 of hip
-flexion and 150 of elbow flexion; those of the trunk are shared among the rig's four joints. They judge
-nobody.
+flexion and 150 of elbow flexion; those of the trunk are shared among the rig's four joints.
 """
 
 from __future__ import annotations
