@@ -10,7 +10,15 @@ import numpy as np
 from kinepose_ocp.surface.body import LinearBody
 from kinepose_ocp.surface.body_fit import BodyFit, BodyState, NormalEquations, Stage, add_surface
 from kinepose_ocp.surface.correspondence import COMPATIBLE, Samples, sampled
-from kinepose_ocp.surface.limb_restarts import FEW, MANY, SEARCH_POINTS, limbs_of, restarts, unexplained
+from kinepose_ocp.surface.limb_restarts import (
+    FEW,
+    MANY,
+    SEARCH_POINTS,
+    hand_restarts,
+    limbs_of,
+    restarts,
+    unexplained,
+)
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.registration_starts import (
     POSES_DEG,
@@ -91,7 +99,7 @@ class ClosestPointSearch:
         for first in range(0, len(rough), REFINED):
             middle = [self._refined(found, target, MIDDLE) for found in rough[first : first + REFINED]]
             for found in sorted(middle, key=lambda found: found.cost):
-                better = self._limbs_restarted(found, target)
+                better = self._hands_restarted(self._limbs_restarted(found, target), target)
                 yield self._refined(self._refined(better, target, FINE), target, LAST)
 
     def _limbs_restarted(self, found: Candidate, target: Target) -> Candidate:
@@ -130,6 +138,18 @@ class ClosestPointSearch:
         return self._refined(
             Candidate(start, BodyState(shape, start.rotations, translation), np.inf), target, ROUGH
         )
+
+    def _hands_restarted(self, found: Candidate, target: Target) -> Candidate:
+        """Turn hands over that the wrist is far bent for, where that fits better."""
+        limits = self.fits[ROUGH.vertices].limits
+        for arm in self._limbs:
+            if not arm.name.startswith("arm"):
+                continue
+            for state in hand_restarts(limits, found.state, arm):
+                start = replace(found.start, rotations=state.rotations)
+                tried = self._refined(Candidate(start, state, np.inf), target, MIDDLE)
+                found = min(found, tried, key=lambda each: each.cost)
+        return found
 
     def _refined(self, found: Candidate, target: Target, stage: Stage) -> Candidate:
         """Take the steps of a stage from a fit."""

@@ -1,6 +1,7 @@
 """Limbs that a fit has put in the wrong place, put anew: the mesh has there what the body has not.
 
-Closest points cannot take a hand from the other hand, or from a thigh, to where it belongs.
+Closest points cannot take a hand from the other hand, or from a thigh, to where it belongs, nor turn over
+a hand whose palm lies on the back of the mesh's hand.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from scipy.spatial import cKDTree
 from kinepose_ocp.surface.body import LinearBody
 from kinepose_ocp.surface.body_fit import BodyFit, BodyState
 from kinepose_ocp.surface.correspondence import Samples
+from kinepose_ocp.surface.pose_limits import PoseLimits
 
 LIMBS = {"arm": ("clavicle", "upperarm", "lowerarm", "wrist"), "leg": ("upperleg", "lowerleg", "foot", "toe")}
 SAMPLED = {"upperarm", "lowerarm", "upperleg", "lowerleg"}  # the others start straight
@@ -23,6 +25,8 @@ TRIED = 4
 APART = 0.1  # m between the ends of limbs that are worth to be tried both
 SEARCH_POINTS = 3000
 MISSING_POINTS = 200
+FAR_BENT = np.radians(40)  # of a wrist about one of its axes
+HAND_TWISTS = 5  # about the forearm
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,3 +86,21 @@ def restarts(
         if len(chosen) < TRIED and all(np.linalg.norm(end - other) > APART for other, _ in chosen):
             chosen.append((end, tried))
     return [tried for _, tried in chosen]
+
+
+def hand_restarts(limits: PoseLimits, state: BodyState, arm: Limb) -> list[BodyState]:
+    """Return states with a hand straight at the wrist and turned about the forearm in other ways.
+
+    The list is empty for a hand that is bent little: one that is turned over is found far bent, since neither
+    the wrist nor the forearm alone can turn that far.
+    """
+    elbow, wrist = arm.joints[-2:]
+    about = limits.about_axes(state.rotations)
+    if np.abs(about[wrist]).max() < FAR_BENT:
+        return []
+    found = []
+    for twist in np.linspace(limits.lower[elbow, 2], limits.upper[elbow, 2], HAND_TWISTS):
+        turned = about.copy()
+        turned[wrist], turned[elbow, 2] = 0, twist
+        found.append(replace(state, rotations=np.einsum("kij,ki->kj", limits.axes, turned)))
+    return found

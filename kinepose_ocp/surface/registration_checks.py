@@ -25,11 +25,11 @@ class Bars:
     mean_mm: float = 6.0
     most_mm: float = 15.0  # that 95 % stay below
     nearly_all_mm: float = 30.0  # that 99 % of the mesh stay below: one hand is 2 % of the skin
-    part_mean_mm: float = 15.0
+    part_mean_mm: float = 9.0
     holes: float = 0.12
     part_holes: float = 0.6
     normals: float = 0.85
-    part_normals: float = 0.6
+    part_normals: float = 0.65
     stature_m: tuple[float, float] = (0.8, 2.3)
 
 
