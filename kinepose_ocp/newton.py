@@ -21,7 +21,7 @@ from kinepose_ocp.transcription import Transcription
 _BLAS = ThreadpoolController()  # small banded systems: one thread is faster, by far on a busy machine
 LONGEST_STEP = 1.0  # rad or m, of one coordinate in one iteration
 ACTIVE_SET_ROUNDS = 3
-GROWING_ROUNDS = 3  # after these, in which held coordinates stay held
+GROWING_ROUNDS = 6
 ATTEMPTS = 12  # dampings tried in one iteration
 NEAR = 0.1  # relative gain of an iteration below which the exact Hessian is used
 SLIGHT = 1e-9  # damping, relative to the diagonal, that first follows none
@@ -30,7 +30,6 @@ STIFFEST = 1e6  # growth of the penalty at which a coupled range is given up
 FEASIBLE = 1e-8  # rad; a coupled range is kept
 AT_LIMIT = 1e-12  # rad or m; a coordinate this close to its limit is at it
 ROUNDING = 1e-13  # relative rounding error of a cost
-IDLE = 3  # iterations in a row that gain nothing but rounding, after which there is nothing to gain
 
 
 @dataclass(frozen=True)
@@ -83,10 +82,16 @@ class BandedHessian:
         return banded.reshape(-1, self.width + 1).T
 
     def step(
-        self, blocks: list[np.ndarray], slope: np.ndarray, damping: float, room: tuple[np.ndarray, np.ndarray]
+        self,
+        blocks: list[np.ndarray],
+        slope: np.ndarray,
+        damping: float,
+        room: tuple[np.ndarray, np.ndarray],
+        growing: bool = False,
     ) -> np.ndarray:
         """Step (T, n) that minimises the damped quadratic model between ``room`` (lower, upper).
 
+        growing: coordinates that are held once stay held; slower, but sets cannot go round in circles.
         Raises LinAlgError where the model is not convex.
         """
         lower, upper = room
@@ -95,10 +100,7 @@ class BandedHessian:
         whole[-1] += extra
         at_lower, at_upper = (lower >= 0) & (slope > 0), (upper <= 0) & (slope < 0)
         step = np.zeros_like(slope)
-        first = at_lower, at_upper
-        for turn in range(ACTIVE_SET_ROUNDS + GROWING_ROUNDS):
-            if turn == ACTIVE_SET_ROUNDS:  # it may go round in circles: start again, and let nothing go
-                at_lower, at_upper = first
+        for _ in range(GROWING_ROUNDS if growing else ACTIVE_SET_ROUNDS):
             held = at_lower | at_upper
             fixed = np.where(at_lower, lower, np.where(at_upper, upper, 0.0))
             pushed = slope + dsbmv(self.width, 1.0, whole, fixed.ravel()).reshape(slope.shape)
@@ -107,12 +109,9 @@ class BandedHessian:
             right = np.where(held, 0.0, -pushed).ravel()
             step = solveh_banded(matrix, right, overwrite_ab=True, check_finite=False).reshape(slope.shape)
             step = step + fixed
-            low, high = ~held & (step < lower), ~held & (step > upper)
-            if turn < ACTIVE_SET_ROUNDS:
-                model = slope + dsbmv(self.width, 1.0, whole, step.ravel()).reshape(slope.shape)
-                low, high = low | (at_lower & (model > 0)), high | (at_upper & (model < 0))
-            else:
-                low, high = low | at_lower, high | at_upper
+            model = slope + dsbmv(self.width, 1.0, whole, step.ravel()).reshape(slope.shape)
+            low = (~held & (step < lower)) | (at_lower & (growing | (model > 0)))
+            high = (~held & (step > upper)) | (at_upper & (growing | (model < 0)))
             if (low == at_lower).all() and (high == at_upper).all():
                 break
             at_lower, at_upper = low, high
@@ -173,13 +172,13 @@ def _descend(
     banded = BandedHessian(transcription)
     x = np.clip(start, lower, upper)
     now, slope = objective.cost(x), objective.gradient(x)
-    damping, exact, converged, iteration, idle = 1e-4, False, False, 0, 0
+    damping, exact, converged, iteration, growing = 1e-4, False, False, 0, False
     while not (converged := is_optimal(x, slope, now, limits)) and iteration < limits.iterations:
         iteration += 1
         curvature, accepted, first = objective.blocks(x, exact), False, damping
         for _ in range(ATTEMPTS):
             try:
-                step = banded.step(curvature, slope, damping, (lower - x, upper - x))
+                step = banded.step(curvature, slope, damping, (lower - x, upper - x), growing)
             except LinAlgError:  # not convex: more damping
                 damping = max(10 * damping, SLIGHT)
                 continue
@@ -201,11 +200,11 @@ def _descend(
         exact = gain < NEAR * now
         if on_iteration:
             on_iteration(iteration, now)
-        idle = idle + 1 if gain <= 0 else 0
-        stalled = limits.stall > 0 and gain < limits.stall * now
-        if stalled or idle == IDLE or np.abs(step).max() < 1e-12:
+        if gain < limits.stall * now or np.abs(step).max() < 1e-12:
             converged = is_optimal(x, slope, now, limits)
-            break
+            if converged or growing or limits.stall:
+                break
+            growing = True  # active sets may have gone round in circles: once more, in another way
     return NewtonResult(x, slope, now, iteration, converged)
 
 
