@@ -49,7 +49,8 @@ def test_every_case_is_what_solving_it_alone_gives(problem, cases, swept):
 def test_processes_give_the_same(problem, cases, swept):
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         there = kp.sweep(problem, cases, dim="limit", executor=pool)
-    xr.testing.assert_identical(there, swept)
+    assert there.attrs == swept.attrs
+    xr.testing.assert_allclose(there, swept, rtol=1e-9, atol=1e-9)  # threads of BLAS change the last digit
 
 
 def test_threads_take_turns(problem, cases, swept):
