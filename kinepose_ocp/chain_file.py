@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pydantic
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.fields import FieldInfo
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from pydantic import Field
 
 from kinepose_ocp.chain import Chain, Dof, Joint, Link, Quaternion, Site, Vector
 from kinepose_ocp.coupling_data import coupled_data, with_coupled_data
 from kinepose_ocp.errors import ModelError, possible
+from kinepose_ocp.shipped import chain_path, couplings_path
+from kinepose_ocp.yaml_file import SCHEMA, Strict, checked, parse_yaml, read_yaml, yaml_text
 
-SCHEMA = 1
 AXES = ("x", "y", "z", "-x", "-y", "-z")
 NAME = r"^[^.\s]+$"
 
 
 # ---- what a chain file may say ---------------------------------------------------------------
-class Strict(BaseModel):
-    """A mapping of a file: no other keys than its fields."""
-
-    model_config = ConfigDict(extra="forbid", strict=False, allow_inf_nan=False)
-
-
 _Bound = Annotated[float, Field(allow_inf_nan=True)]  # .inf: no limit on that side
 
 
@@ -49,7 +36,7 @@ class _Joint(Strict):
     parent: str | None
     offset: Vector = (0.0, 0.0, 0.0)
     orientation: Quaternion = (1.0, 0.0, 0.0, 0.0)
-    dofs: list[_Dof] = []
+    dofs: list[_Dof] = Field(default=[])
 
 
 class _Site(Strict):
@@ -75,7 +62,7 @@ class _Cone(Strict):
     swing: tuple[float, float]
     twist: tuple[float, float] | None = None
     source: str = Field(min_length=3)
-    accept: list[Accepted] = []
+    accept: list[Accepted] = Field(default=[])
 
 
 class _Coupling(Strict):
@@ -83,14 +70,14 @@ class _Coupling(Strict):
     weights: dict[str, float] = Field(min_length=1)
     limits: tuple[_Bound, _Bound]
     source: str = Field(min_length=3)
-    accept: list[Accepted] = []
+    accept: list[Accepted] = Field(default=[])
 
 
 class _CoupledFile(Strict):
     schema_: int = Field(alias="schema")
     description: str = ""
-    cones: list[_Cone] = []
-    couplings: list[_Coupling] = []
+    cones: list[_Cone] = Field(default=[])
+    couplings: list[_Coupling] = Field(default=[])
 
 
 class _ChainFile(Strict):
@@ -101,57 +88,13 @@ class _ChainFile(Strict):
     frame: _Frame = _Frame()
     joints: list[_Joint] = Field(min_length=1)
     keypoints: dict[str, _Site] = Field(min_length=1)
-    links: list[Any] = []  # checked one by one: a union of tuples explains its refusals badly
-    layouts: dict[str, dict[str, str | list[str]]] = {}
-    cones: list[_Cone] = []
-    couplings: list[_Coupling] = []
-
-
-# ---- where the shipped files are ---------------------------------------------------------------
-def models_dir() -> Path:
-    """Return the folder of the shipped chains: in the installed package, else in this checkout."""
-    package = Path(__file__).resolve().parent
-    installed = package / "models"
-    return installed if installed.is_dir() else package.parent / "models"
-
-
-def shipped_chains() -> list[str]:
-    """Names of the chains that ship with kinepose_ocp."""
-    return sorted(path.stem for path in models_dir().glob("*.yaml"))
+    links: list[Any] = Field(default=[])  # checked one by one: a union of tuples explains its refusals badly
+    layouts: dict[str, dict[str, str | list[str]]] = Field(default={})
+    cones: list[_Cone] = Field(default=[])
+    couplings: list[_Coupling] = Field(default=[])
 
 
 # ---- reading -------------------------------------------------------------------------------------
-def read_yaml(path: Path) -> Any:
-    """Read a YAML 1.2 file; a duplicate key is an error.
-
-    Raises
-    ------
-    ModelError
-        When the file cannot be read or is not YAML; names the line.
-    """
-    try:
-        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def parse_yaml(text: str, place: str) -> Any:
-    """Parse YAML 1.2 text; ``place`` names it in errors."""
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except DuplicateKeyError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        problem = str(error.problem).splitlines()[0]
-        raise ModelError(f"{place}: line {line}: {problem}; give each key once") from None
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ModelError(f"{place}: line {line}: not valid YAML: {error.problem}") from None
-    except YAMLError as error:
-        raise ModelError(f"{place}: not valid YAML: {str(error).splitlines()[0]}") from None
-
-
 def load_chain(name: str | Path) -> Chain:
     """Load a chain by the name of a shipped one, or from a YAML file.
 
@@ -160,14 +103,7 @@ def load_chain(name: str | Path) -> Chain:
     ModelError
         With file, place, what was given and what is possible.
     """
-    path = Path(name)
-    if path.suffix.lower() not in (".yaml", ".yml"):
-        if str(name) not in shipped_chains():
-            raise ModelError(
-                f"no chain '{name}': neither a .yaml file nor a shipped chain; "
-                f"{possible(str(name), shipped_chains())}"
-            )
-        path = models_dir() / f"{name}.yaml"
+    path = chain_path(name)
     return chain_from_data(read_yaml(path), str(path))
 
 
@@ -178,16 +114,8 @@ def chain_from_yaml(text: str, place: str = "chain text") -> Chain:
 
 def chain_from_data(data: Any, place: str) -> Chain:
     """Make a checked :class:`Chain` of the parsed content of a chain file."""
-    if not isinstance(data, dict):
-        raise ModelError(
-            f"{place}: a chain file is a mapping with 'schema', 'name', 'joints', ...; found {_kind(data)}"
-        )
-    if data.get("schema") != SCHEMA:
-        raise ModelError(f"{place}: schema is {data.get('schema')!r}; possible: {SCHEMA}")
-    try:
-        given = _ChainFile.model_validate(data)
-    except pydantic.ValidationError as error:
-        raise ModelError(f"{place}: {first_refusal(error, data, _known_keys)}") from None
+    wanted = "a chain file is a mapping with 'schema', 'name', 'joints', ..."
+    given = checked(data, _ChainFile, place, wanted)
     _check_frame(given.frame, place)
     joints = _parents_first([_joint(joint, place) for joint in given.joints], place)
     names = {joint.name for joint in joints}
@@ -219,11 +147,6 @@ def chain_from_data(data: Any, place: str) -> Chain:
 
 
 # ---- coupled ranges of motion --------------------------------------------------------------------
-def shipped_couplings() -> list[str]:
-    """Names of the files of coupled ranges that ship with kinepose_ocp."""
-    return sorted(path.stem for path in (models_dir() / "couplings").glob("*.yaml"))
-
-
 def load_couplings(name: str | Path, chain: Chain) -> Chain:
     """Add coupled ranges of motion to a chain: those of a shipped file by its name, or of a YAML file.
 
@@ -232,24 +155,11 @@ def load_couplings(name: str | Path, chain: Chain) -> Chain:
     ModelError
         With file, place, what was given and what is possible.
     """
-    path = Path(name)
-    if path.suffix.lower() not in (".yaml", ".yml"):
-        if str(name) not in shipped_couplings():
-            raise ModelError(
-                f"no couplings '{name}': neither a .yaml file nor a shipped one; "
-                f"{possible(str(name), shipped_couplings())}"
-            )
-        path = models_dir() / "couplings" / f"{name}.yaml"
-    data = read_yaml(path)
-    if not isinstance(data, dict) or not {"cones", "couplings"} & data.keys():
-        raise ModelError(f"{path}: a file of coupled ranges has 'schema: 1' and 'cones' or 'couplings'")
-    if data.get("schema") != SCHEMA:
-        raise ModelError(f"{path}: schema is {data.get('schema')!r}; possible: {SCHEMA}")
-    try:
-        given = _CoupledFile.model_validate(data)
-    except pydantic.ValidationError as error:
-        known_keys = partial(_known_keys, whole=_CoupledFile)
-        raise ModelError(f"{path}: {first_refusal(error, data, known_keys)}") from None
+    path = couplings_path(name)
+    data, wanted = read_yaml(path), "a file of coupled ranges has 'schema: 1' and 'cones' or 'couplings'"
+    given = checked(data, _CoupledFile, str(path), wanted)
+    if not (given.cones or given.couplings):
+        raise ModelError(f"{path}: {wanted}")
     return with_coupled_data(chain, given.model_dump(), str(path))
 
 
@@ -366,71 +276,6 @@ def _check_frame(frame: _Frame, place: str) -> None:
         raise ModelError(f"{place}: frame: forward, left, up = {found} is left-handed; turn one sign")
 
 
-REFUSALS = {
-    "tuple_type": "should be a list",
-    "list_type": "should be a list",
-    "dict_type": "should be a mapping",
-    "model_type": "should be a mapping",
-    "too_short": "is empty",
-    "string_pattern_mismatch": "should be a name without dots and spaces",
-}
-
-
-Place = tuple[int | str, ...]  # keys and indices that lead to a value of a file
-
-
-def first_refusal(
-    error: pydantic.ValidationError, data: Any, known_keys: Callable[[Place], list[str]]
-) -> str:
-    """One line of the first thing that is wrong: place, what was given, what is possible.
-
-    Parameters
-    ----------
-    known_keys
-        Gives the keys that the mapping around a place may have.
-    """
-    first = error.errors()[0]
-    where = ""
-    value = data
-    for key in first["loc"]:
-        if isinstance(key, str) and not isinstance(value, dict):
-            continue  # names the alternative that was tried, not a place in the file
-        value = _item(value, key)
-        where += f"[{key}]" if isinstance(key, int) else (f".{key}" if where else str(key))
-        if isinstance(value, dict) and "name" in value and isinstance(key, int):
-            where += f" ('{value['name']}')"
-    if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {possible(str(first['loc'][-1]), known_keys(first['loc']))}"
-    if first["type"] == "missing":
-        return f"{where}: is required and missing"
-    return f"{where}: {REFUSALS.get(first['type'], first['msg'].lower())}, found {first['input']!r}"
-
-
-def _known_keys(place: Place, whole: type[BaseModel] = _ChainFile) -> list[str]:
-    """Return the keys that the mapping around ``place`` may have."""
-    sections: dict[str, type[BaseModel]] = {"joints": _Joint, "keypoints": _Site, "frame": _Frame}
-    sections |= {"cones": _Cone, "couplings": _Coupling}
-    section = sections[str(place[0])] if len(place) > 1 else whole
-    fields = _Dof.model_fields if "dofs" in place else section.model_fields
-    return keys_of(fields)
-
-
-def keys_of(fields: Mapping[str, FieldInfo]) -> list[str]:
-    """Names of fields as a file has them."""
-    return [field.alias or name for name, field in fields.items()]
-
-
-def _item(value: Any, key: int | str) -> Any:
-    try:
-        return value[key]
-    except (KeyError, IndexError, TypeError):
-        return None
-
-
-def _kind(data: Any) -> str:
-    return "nothing" if data is None else type(data).__name__
-
-
 # ---- writing -------------------------------------------------------------------------------------
 def chain_to_yaml(chain: Chain) -> str:
     """Return the chain as the text of a chain file; loading it gives the same chain."""
@@ -447,13 +292,7 @@ def chain_to_yaml(chain: Chain) -> str:
     if chain.layouts:
         data["layouts"] = {layout: dict(mapping) for layout, mapping in chain.layouts.items()}
     data |= coupled_data(chain, _numbers)
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None
-    yaml.width = 160
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    stream = io.StringIO()
-    yaml.dump(data, stream)
-    return stream.getvalue()
+    return yaml_text(data)
 
 
 def _joint_data(joint: Joint) -> dict[str, Any]:

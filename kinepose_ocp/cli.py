@@ -30,14 +30,13 @@ from rich.table import Table
 import kinepose_ocp as kp
 from kinepose_ocp import cases, evaluate, evaluation_report, plotting, study_file
 from kinepose_ocp.chain import Dof
-from kinepose_ocp.chain_file import shipped_chains, shipped_couplings
 from kinepose_ocp.dataset import AT_LOWER, AT_UPPER
 from kinepose_ocp.errors import KineposeError, SolveError
 from kinepose_ocp.handedness import seems_mirrored
 from kinepose_ocp.io import WRITERS
 from kinepose_ocp.io.atomic import check_place
 from kinepose_ocp.keypoints import check_size
-from kinepose_ocp.layouts import shipped_layouts
+from kinepose_ocp.shipped import shipped_chains, shipped_couplings, shipped_layouts
 from kinepose_ocp.solve_motion import AUTOMATIC, solve_motion
 from kinepose_ocp.surface import command
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kinepose_ocp.chain import Chain
-from kinepose_ocp.chain_file import models_dir, read_yaml
 from kinepose_ocp.errors import ModelError, possible
+from kinepose_ocp.shipped import models_dir, shipped_layouts
+from kinepose_ocp.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,6 @@ class Layout:
     name: str
     points: tuple[str, ...]
     targets: Mapping[str, tuple[str, ...]]
-
-
-def shipped_layouts() -> list[str]:
-    """Names of the layouts that ship with kinepose_ocp."""
-    return sorted(path.stem for path in (models_dir() / "layouts").glob("*.yaml"))
 
 
 def load_layout(name: str, chain: Chain | None = None) -> Layout:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pydantic
 import xarray as xr
 from pydantic import Field
 
 from kinepose_ocp import designs
 from kinepose_ocp.chain import Chain
-from kinepose_ocp.chain_file import Place, Strict, first_refusal, keys_of, load_chain, read_yaml
+from kinepose_ocp.chain_file import load_chain
 from kinepose_ocp.designs import Design
 from kinepose_ocp.errors import DataError, KineposeError, possible
 from kinepose_ocp.io import read_keypoints
@@ -22,8 +21,7 @@ from kinepose_ocp.problem import Problem
 from kinepose_ocp.solve_motion import tuned_problem
 from kinepose_ocp.sweep import KEPT, CaseProgress, sweep
 from kinepose_ocp.workers import executor
-
-SCHEMA = 1
+from kinepose_ocp.yaml_file import Strict, checked, read_yaml
 
 
 # ---- what a study file may say ---------------------------------------------------------------
@@ -95,14 +93,8 @@ def read_study(path: Path) -> Study:
         With file, place, what was given and what is possible.
     """
     data, place = read_yaml(path), str(path)
-    if not isinstance(data, dict):
-        raise DataError(f"{place}: a study is a mapping with 'schema', 'keypoints', 'factors', 'design', ...")
-    if data.get("schema") != SCHEMA:
-        raise DataError(f"{place}: schema is {data.get('schema')!r}; possible: {SCHEMA}")
-    try:
-        given = _StudyFile.model_validate(data)
-    except pydantic.ValidationError as error:
-        raise DataError(f"{place}: {first_refusal(error, data, _known_keys)}") from None
+    wanted = "a study is a mapping with 'schema', 'keypoints', 'factors', 'design', ..."
+    given = checked(data, _StudyFile, place, wanted, DataError)
     if given.seconds is not None and not given.seconds[0] < given.seconds[1]:
         raise DataError(f"{place}: seconds {list(given.seconds)} must have its start before its end")
     if given.workers > 1 and given.scheduler is not None:
@@ -190,10 +182,3 @@ def _design(given: _Design, factors: Mapping[str, _Factor]) -> Design:
     if given.size is None:
         raise DataError(f"design.size: a {given.kind} design needs one")
     return designs.SAMPLED[given.kind](levels, given.size, given.seed)
-
-
-def _known_keys(place: Place) -> list[str]:
-    """Return the keys that the mapping around ``place`` may have."""
-    sections: dict[str, type[Strict]] = {"factors": _Factor, "design": _Design}
-    section = sections[str(place[0])] if len(place) > 1 else _StudyFile
-    return keys_of(section.model_fields)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 import kinepose_ocp as kp
 from kinepose_ocp import metrics, plotting
-from kinepose_ocp.chain_file import models_dir
+from kinepose_ocp.shipped import models_dir
 
 EXAMPLE = models_dir() / "examples" / "walk_throw.csv"
 TRUTH = models_dir() / "examples" / "walk_throw_truth.nc"

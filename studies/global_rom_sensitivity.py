@@ -15,7 +15,7 @@ import xarray as xr
 
 import kinepose_ocp as kp
 from kinepose_ocp import designs, plotting
-from kinepose_ocp.chain_file import models_dir
+from kinepose_ocp.shipped import models_dir
 from kinepose_ocp.workers import executor
 
 SECONDS = (2.4, 3.4)  # the throw

@@ -109,8 +109,8 @@ def test_file_formats_stay_in_io():
 
 
 def test_files_are_checked_and_parsed_in_their_own_modules():
-    assert users("ruamel") == {"chain_file"}
-    assert users("pydantic") == {"chain_file", "study_file"}
+    assert users("ruamel") == {"yaml_file"}
+    assert users("pydantic") == {"chain_file", "study_file", "yaml_file"}
 
 
 def test_nothing_below_the_surface_knows_of_it():

@@ -7,8 +7,8 @@ import pytest
 from scipy.sparse import csc_matrix
 from scipy.spatial.transform import Rotation
 
-from kinepose_ocp.chain_file import models_dir
 from kinepose_ocp.errors import DataError, ModelError
+from kinepose_ocp.shipped import models_dir
 from kinepose_ocp.surface.body import open_body
 from kinepose_ocp.surface.body_files import load_body
 

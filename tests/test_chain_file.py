@@ -8,11 +8,10 @@ from kinepose_ocp.chain_file import (
     chain_from_yaml,
     chain_to_yaml,
     load_chain,
-    models_dir,
-    parse_yaml,
-    shipped_chains,
 )
 from kinepose_ocp.errors import ModelError
+from kinepose_ocp.shipped import models_dir, shipped_chains
+from kinepose_ocp.yaml_file import parse_yaml
 
 LEG = """\
 schema: 1

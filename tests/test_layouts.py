@@ -7,7 +7,8 @@ import pytest
 from kinepose_ocp.chain import Chain, Joint, Site
 from kinepose_ocp.chain_file import load_chain
 from kinepose_ocp.errors import ModelError
-from kinepose_ocp.layouts import load_layout, shipped_layouts
+from kinepose_ocp.layouts import load_layout
+from kinepose_ocp.shipped import shipped_layouts
 
 FULLBODY = load_chain("fullbody")
 POINTS = {"body25": 25, "coco17": 17, "h36m17": 17, "halpe26": 26, "mediapipe33": 33, "smpl24": 24}

@@ -107,7 +107,7 @@ def test_the_installed_wheel_finds_its_models(archives, tmp_path):
     run(sys.executable, *install)
     environment = os.environ | {"PYTHONPATH": str(target)}
     code = (
-        "import kinepose_ocp as kp; from kinepose_ocp.chain_file import models_dir; "
+        "import kinepose_ocp as kp; from kinepose_ocp.shipped import models_dir; "
         "print(kp.__file__, models_dir(), kp.load_chain('fullbody').name, sep='\\n')"
     )
     found = run(sys.executable, "-c", code, cwd=tmp_path, env=environment).split("\n")

@@ -161,7 +161,8 @@ def test_other_refusals(folder, run):
     assert run("no.yaml")[2] == "kinepose-ocp: no.yaml: cannot be read: No such file or directory\n"
     (folder / "list.yaml").write_text("- 1")
     assert run("list.yaml")[2] == (
-        "kinepose-ocp: list.yaml: a study is a mapping with 'schema', 'keypoints', 'factors', 'design', ...\n"
+        "kinepose-ocp: list.yaml: a study is a mapping with 'schema', 'keypoints', 'factors', 'design', ...; "
+        "found list\n"
     )
     assert run("study.yaml", "-o", "out.csv")[2] == (
         "kinepose-ocp: out.csv: cannot write '.csv' files here; possible: .nc\n"

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from kinepose_ocp.chain_file import models_dir
 from kinepose_ocp.errors import DataError, ModelError, possible
 from kinepose_ocp.io.arrays import read_arrays
+from kinepose_ocp.shipped import models_dir
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.skinning import Expression, skin
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kinepose_ocp import io
-from kinepose_ocp.chain_file import chain_to_yaml, read_yaml
+from kinepose_ocp.chain_file import chain_to_yaml
 from kinepose_ocp.errors import DataError
 from kinepose_ocp.io.arrays import read_arrays
 from kinepose_ocp.io.atomic import check_new_folder, whole_file, whole_folder
@@ -30,6 +30,7 @@ from kinepose_ocp.surface.skeleton_report import report
 from kinepose_ocp.surface.subject import Subject, make_subject
 from kinepose_ocp.surface.surfaces import Surfaces, Tick
 from kinepose_ocp.surface_figures import plot_skeleton
+from kinepose_ocp.yaml_file import read_yaml
 
 NEEDED = {"trimesh": "trimesh", "igl": "libigl"}  # module: package
 MESHES, POSES = ("vertices", "faces"), ("shape", "rotations", "translation")

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from kinepose_ocp.chain_file import models_dir, read_yaml
 from kinepose_ocp.errors import ModelError, possible
 from kinepose_ocp.io.arrays import read_arrays
+from kinepose_ocp.shipped import models_dir
 from kinepose_ocp.surface.mesh import Mesh
+from kinepose_ocp.yaml_file import read_yaml
 
 KINDS = ("ball", "hinge", "loose")
 
