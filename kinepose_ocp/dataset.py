@@ -21,20 +21,6 @@ if TYPE_CHECKING:
 
 CONTACT = np.radians(0.01)  # rad (or m): an angle this close to a limit is at it
 FREE, AT_LOWER, AT_UPPER, LOCKED = range(4)
-OF_SOLUTION = (  # variables of a motion that need no kinematics: what sweeps usually keep
-    "joint_angle",
-    "joint_velocity",
-    "joint_translation",
-    "rom_lower",
-    "rom_upper",
-    "bound_state",
-    "bound_multiplier",
-    "cost",
-    "solver_iterations",
-    "guess_seconds",
-    "solve_seconds",
-    "converged",
-)
 QUATERNION = ("w", "x", "y", "z")
 SPACE = ("x", "y", "z")
 
@@ -199,7 +185,7 @@ def motion_dataset(chain: Chain, keypoints: xr.Dataset, record: SolveRecord) -> 
 
 
 def solution_dataset(chain: Chain, time: np.ndarray, record: SolveRecord) -> xr.Dataset:
-    """Return the part of a motion that needs no kinematics: the variables ``OF_SOLUTION``.
+    """Return the part of a motion that needs no kinematics: angles, bounds, costs; what sweeps usually keep.
 
     Parameters
     ----------

@@ -167,15 +167,15 @@ class Design:
 
 
 # ---- making designs ------------------------------------------------------------------------------
-def grid(levels: Mapping[str, Sequence[float]]) -> Design:
-    """Every combination of the factors' values; the last factor varies fastest."""
+def grid(levels: Mapping[str, Sequence[float]], seed: int = 0) -> Design:
+    """Every combination of the factors' values; the last factor varies fastest. seed: of the noise factor."""
     given = {name: tuple(float(value) for value in values) for name, values in levels.items()}
     for name, values in given.items():
         Factor.of(name)
         if not values or not np.isfinite(values).all() or len(set(values)) < len(values):
             raise KineposeError(f"factor '{name}': values {list(values)} must be different finite numbers")
     _check_some(given)
-    return Design("grid", given, np.array(list(product(*given.values()))))
+    return Design("grid", given, np.array(list(product(*given.values()))), seed)
 
 
 def latin_hypercube(ranges: Mapping[str, tuple[float, float]], size: int, seed: int = 0) -> Design:

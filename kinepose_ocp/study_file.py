@@ -21,7 +21,7 @@ from kinepose_ocp.problem import Problem
 from kinepose_ocp.solve_motion import tuned_problem
 from kinepose_ocp.sweep import KEPT, CaseProgress, sweep
 from kinepose_ocp.workers import executor
-from kinepose_ocp.yaml_file import Strict, checked, read_yaml
+from kinepose_ocp.yaml_file import Strict, checked, parse_yaml, read_text
 
 
 # ---- what a study file may say ---------------------------------------------------------------
@@ -58,6 +58,7 @@ class Study:
     """A checked study: the problem that it makes of a file, and the design of its sweep."""
 
     place: str
+    text: str
     given: _StudyFile
     keypoints: Path
     chain: Chain
@@ -92,7 +93,8 @@ def read_study(path: Path) -> Study:
     KineposeError
         With file, place, what was given and what is possible.
     """
-    data, place = read_yaml(path), str(path)
+    place, text = str(path), read_text(path)
+    data = parse_yaml(text, place)
     wanted = "a study is a mapping with 'schema', 'keypoints', 'factors', 'design', ..."
     given = checked(data, _StudyFile, place, wanted, DataError)
     if given.seconds is not None and not given.seconds[0] < given.seconds[1]:
@@ -112,7 +114,7 @@ def read_study(path: Path) -> Study:
         design.check(chain)
     except KineposeError as error:
         raise type(error)(f"{place}: {error}") from None
-    return Study(place, given, keypoints, chain, design)
+    return Study(place, text, given, keypoints, chain, design)
 
 
 def run_study(
@@ -162,7 +164,7 @@ def run_study(
     except KineposeError as error:
         raise type(error)(f"{study.place}: {error}") from None
     labelled = study.design.unstacked(found) if given.design.unstack else study.design.labelled(found)
-    return labelled.assign_attrs(study_yaml=Path(study.place).read_text(encoding="utf-8"))
+    return labelled.assign_attrs(study_yaml=study.text)
 
 
 def _design(given: _Design, factors: Mapping[str, _Factor]) -> Design:
@@ -176,7 +178,7 @@ def _design(given: _Design, factors: Mapping[str, _Factor]) -> Design:
     if given.kind == "grid":
         if given.size is not None:
             raise DataError("design.size: a grid has as many cases as its factors' values make")
-        return designs.grid(levels)
+        return designs.grid(levels, given.seed)
     if given.unstack:
         raise DataError(f"design.unstack: a {given.kind} design has no dimensions to unstack; possible: grid")
     if given.size is None:

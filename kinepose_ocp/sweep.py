@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from kinepose_ocp.chain import Chain
-from kinepose_ocp.dataset import OF_SOLUTION, motion_dataset, solution_dataset
+from kinepose_ocp.dataset import motion_dataset, solution_dataset
 from kinepose_ocp.errors import KineposeError, SolveError
 from kinepose_ocp.io import write
 from kinepose_ocp.posterior import coordinates
@@ -209,9 +209,8 @@ def _kept(problem: Problem, shared: _Shared, numbers: dict[str, Any]) -> xr.Data
     record = problem.solution(case, shared.solver, start)
     if record.failure:
         raise SolveError(record.failure)
-    if set(shared.kept) <= set(OF_SOLUTION):
-        motion = solution_dataset(case.chain, case.keypoints.time.values, record)
-    else:
+    motion = solution_dataset(case.chain, case.keypoints.time.values, record)
+    if not set(shared.kept) <= set(motion.data_vars):
         motion = motion_dataset(case.chain, case.keypoints, record)
     return motion[list(shared.kept)]
 

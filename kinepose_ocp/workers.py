@@ -48,6 +48,7 @@ class _Processes:
 
     def __init__(self, count: int):
         self._count = count
+        self._others = frozenset(active_children())  # processes of the user's own
 
     @cached_property
     def _pool(self) -> ProcessPoolExecutor:
@@ -64,7 +65,7 @@ class _Processes:
         if "_pool" not in self.__dict__:
             return
         if kind is not None:
-            for process in active_children():
+            for process in set(active_children()) - self._others:
                 process.terminate()
         self._pool.shutdown(cancel_futures=True)
 

@@ -44,8 +44,13 @@ def read_yaml(path: Path) -> Any:
     ModelError
         When the file cannot be read or is not YAML; names the line.
     """
+    return parse_yaml(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Read the text of a file; errors as :func:`read_yaml`."""
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from None
     except OSError as error:

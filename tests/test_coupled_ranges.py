@@ -226,7 +226,8 @@ def test_a_chain_without_ranges_has_the_same_program(plain, problem):
     case = case_of(free, chain)
     assert free.kernels.couplings is None and case.coupled is None
     assert free.kernels.shared_size < problem.kernels.shared_size
-    assert "g" not in {key for key, value in free._solver("ipopt", 16)._warm._coupled(None, 16, None).items()}
+    assert free._solver("ipopt", 16)._warm._solver.size_in("lbg") == (0, 1)
+    assert problem._solver("ipopt", 16)._warm._solver.size_in("lbg")[0] > 0
 
 
 def test_the_motion_says_where_ranges_hold(problem, motions, tmp_path):

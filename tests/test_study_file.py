@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ import pytest
 import xarray as xr
 from bad_inputs import write_good_inputs
 
+import kinepose_ocp as kp
 from kinepose_ocp import cli
 from kinepose_ocp.designs import Design
-from kinepose_ocp.study_file import read_study
+from kinepose_ocp.study_file import read_study, run_study
 
 PROGRAM = [sys.executable, "-m", "kinepose_ocp", "sweep"]
 STUDY = """\
@@ -210,14 +212,42 @@ def test_a_grid_is_swept(folder, run):
     assert np.array_equal(cube.joint_angle.values.reshape(found.joint_angle.shape), found.joint_angle)
 
 
-def test_failures_are_counted(folder, run):
+@pytest.mark.parametrize("most_noise, failed, status", [(1.0, 4, 0), (-1.0, 6, 3)])
+def test_failures_are_counted(most_noise, failed, status, folder, run, monkeypatch):
     """Where every case fails the result is written all the same, and the status tells."""
-    bad = STUDY.replace("noise: {values: [0, 2, 4]}", "knee scale: {values: [1, 1.0e-320]}")
-    (folder / "study.yaml").write_text(bad)
-    status, out, _ = run("study.yaml", "-o", "out.nc")
-    found = load("out.nc")
-    failed = int((found.error != "").sum())
-    assert f"cases: 4, without a solution: {failed}\n" in out and status == (3 if failed == 4 else 0)
+    sweeping = import_module("kinepose_ocp.sweep")
+    solved, seen = sweeping._kept, iter([0, 2, 4] * 2)
+
+    def kept(*arguments):
+        if next(seen) > most_noise:
+            raise kp.SolveError("it did not converge")
+        return solved(*arguments)
+
+    monkeypatch.setattr(sweeping, "_kept", kept)
+    found = run("study.yaml", "-o", "out.nc")
+    assert found[0] == status and ("no case has a solution" in found[2]) == (status == 3)
+    assert f"cases: 6, without a solution: {failed}\n" in found[1]
+    result = load("out.nc")
+    assert int((result.error == "it did not converge").sum()) == failed
+    assert bool(result.joint_angle.isnull().all()) == (failed == 6)
+
+
+def test_the_seed_of_a_grid_is_that_of_its_noise(folder, run):
+    assert run("study.yaml", "-o", "out.nc")[0] == 0
+    (folder / "study.yaml").write_text(STUDY.replace("seed: 3", "seed: 4"))
+    assert run("study.yaml", "-o", "other.nc")[0] == 0
+    first, second = load("out.nc"), load("other.nc")
+    assert (first.attrs["design_seed"], second.attrs["design_seed"]) == (3, 4)
+    noisy = np.abs(first.joint_angle - second.joint_angle).max(("time", "dof"))
+    assert (noisy[first.noise == 0] < 1e-9).all() and (noisy[first.noise > 0] > 1e-3).all()
+
+
+def test_the_study_is_told_as_it_was_read(folder):
+    """The file may be edited or gone when hours later all cases are solved."""
+    study = read_study(folder / "study.yaml")
+    problem = study.problem()
+    (folder / "study.yaml").unlink()
+    assert run_study(study, problem).attrs["study_yaml"] == STUDY
 
 
 # ---- interrupted and resumed ---------------------------------------------------------------------

@@ -10,12 +10,12 @@ import pytest
 import xarray as xr
 
 import kinepose_ocp as kp
-from kinepose_ocp.dataset import OF_SOLUTION
 from kinepose_ocp.posterior import coordinates
 from kinepose_ocp.synthetic import measure, random_motion
 
 TERMS = (kp.KeypointPosition(0.005), kp.AngularAcceleration(60.0), kp.LinearAcceleration(30.0))
 DOF = "elbow_right.z"
+LEAN = ("joint_angle", "joint_velocity", "rom_lower", "rom_upper", "bound_state", "bound_multiplier", "cost")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,9 @@ def assert_same_up_to_rounding(there, swept):
     assert there.error.values.tolist() == swept.error.values.tolist()
     numbers = [name for name in swept.data_vars if name not in ("error", "bound_multiplier")]
     xr.testing.assert_allclose(there[numbers], swept[numbers], rtol=1e-6, atol=1e-5)
+    largest = float(np.abs(swept.bound_multiplier).max())
+    assert largest > 0
+    assert float(np.abs(there.bound_multiplier - swept.bound_multiplier).max()) < 1e-4 * largest
 
 
 def test_processes_give_the_same(problem, cases, swept):
@@ -97,7 +100,7 @@ def test_only_what_is_kept_is_made(problem, cases, monkeypatch):
     one = {-5.0: cases[-5.0]}
     placed = kp.sweep(problem, one, kept=["joint_position", "joint_angle"])
     monkeypatch.setattr(import_module("kinepose_ocp.sweep"), "motion_dataset", None)
-    lean = kp.sweep(problem, one, kept=[name for name in OF_SOLUTION if not name.endswith("_seconds")])
+    lean = kp.sweep(problem, one, kept=LEAN)
     for found in (placed, lean):
         for name in found.data_vars.keys() - {"error"}:
             xr.testing.assert_identical(found[name].isel(case=0, drop=True), whole[name])
