@@ -10,10 +10,8 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +27,7 @@ from kinepose_ocp.metrics import DETERMINED, angular_error, coverage, summary
 from kinepose_ocp.slsqp_baseline import solve_slsqp
 from kinepose_ocp.solve_motion import solve_motion
 from kinepose_ocp.synthetic import limb_hinges
+from kinepose_ocp.workers import executor
 
 BINS = {"above_hinge_below_10": (0, 10), "above_hinge_10_to_20": (10, 20), "above_hinge_over_20": (20, 361)}
 METRICS = {  # name: unit, what it is
@@ -124,7 +123,7 @@ def _results(jobs: list[Job]) -> Iterable[list[Row]]:
     if workers == 1 or len(jobs) < 8:
         yield from (job() for job in jobs)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with executor(workers) as pool:
         yield from (future.result() for future in [pool.submit(job) for job in jobs])
 
 

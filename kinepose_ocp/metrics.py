@@ -176,6 +176,21 @@ def keypoint_error(motion: xr.Dataset) -> float:
     return float(np.sqrt(square.mean()))
 
 
+def predicted_error(motion: xr.Dataset) -> xr.DataArray:
+    """RMS angle (time, joint) [degree] between true and found orientation in the world, as predicted.
+
+    Raises
+    ------
+    DataError
+        For a motion without ``orientation_covariance``.
+    """
+    covariance = _variable(motion, "orientation_covariance", "motion").transpose("time", "joint", ...)
+    attributes = {"units": "degree", "long_name": "predicted RMS error of the orientation"}
+    size = np.sqrt(np.trace(covariance.values, axis1=2, axis2=3))
+    places = {"time": covariance["time"], "joint": covariance["joint"]}
+    return xr.DataArray(size, places, ("time", "joint"), "predicted_error", attributes)
+
+
 def standardised_errors(
     motion: xr.Dataset, truth: xr.Dataset, joints: Sequence[str] | None = None
 ) -> xr.DataArray:
@@ -227,16 +242,27 @@ def coverage(motion: xr.Dataset, truth: xr.Dataset, joints: Sequence[str] | None
     ``within_1_shown`` and so on: joints whose ``observability`` is at least DETERMINED are shown, the others
     hidden. NaN where there are none. Parameters and errors as :func:`standardised_errors`.
     """
+    sizes = sizes_by_class(motion, truth, joints)
+    return {
+        f"within_{deviations}_{name}": within(size, deviations)
+        for name, size in sizes.items()
+        for deviations in (1, 2)
+    }
+
+
+def sizes_by_class(
+    motion: xr.Dataset, truth: xr.Dataset, joints: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Sizes [1] of :func:`standardised_errors` of joints that a frame's points show, and of hidden ones."""
     size = abs(standardised_errors(motion, truth, joints))
     shown = _variable(motion, "observability", "motion").sel(joint=size["joint"], time=size["time"])
-    found = {}
-    for name, chosen in {"shown": shown >= DETERMINED, "hidden": shown < DETERMINED}.items():
-        values = size.where(chosen).values
-        values = values[np.isfinite(values)]
-        for deviations in (1, 2):
-            share = 100 * float((values < deviations).mean()) if len(values) else float("nan")
-            found[f"within_{deviations}_{name}"] = share
-    return found
+    parts = {"shown": size.where(shown >= DETERMINED), "hidden": size.where(shown < DETERMINED)}
+    return {name: part.values[np.isfinite(part.values)] for name, part in parts.items()}
+
+
+def within(sizes: np.ndarray, deviations: float) -> float:
+    """Share [percent] of standardised errors within so many deviations; NaN where there are none."""
+    return 100 * float((sizes < deviations).mean()) if len(sizes) else float("nan")
 
 
 def summary(motion: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
@@ -41,6 +41,14 @@ def executor(workers: int = 1, scheduler: str | None = None) -> Iterator[Any]:
             yield pool
     else:
         yield None
+
+
+def mapped(function: Callable[..., Any], jobs: Iterable[tuple], workers: int = 1) -> list[Any]:
+    """Results of a function for the arguments of every job, in order; in ``workers`` processes."""
+    with executor(workers) as pool:
+        if pool is None:
+            return [function(*job) for job in jobs]
+        return [future.result() for future in [pool.submit(function, *job) for job in jobs]]
 
 
 class _Processes:

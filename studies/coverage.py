@@ -6,8 +6,6 @@ straight limb hides the twist above it). Beside synthetic motions, clips of meas
 """
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,6 +16,7 @@ import kinepose_ocp as kp
 from kinepose_ocp import clips, metrics, plotting
 from kinepose_ocp.case_motions import estimator_points
 from kinepose_ocp.synthetic import measure, random_motion
+from kinepose_ocp.workers import mapped
 
 ERRORS = {  # numbers of synthetic.measure [m]
     "5 mm white": {"noise": 0.005},
@@ -43,11 +42,7 @@ def main(
         for error in errors
         for motion in sources[kind]
     ]
-    if workers > 1:
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            found = list(pool.map(solved, [job[1] for job in jobs], [job[2] for job in jobs]))
-    else:
-        found = [solved(motion, error) for _, motion, error, _ in jobs]
+    found = mapped(solved, [job[1:3] for job in jobs], workers)
     result = table(jobs, found, sources, list(errors))
     kp.write(result, folder / "coverage.nc")
     plotting.save_figure(figure(result), folder / "coverage.png")
@@ -57,7 +52,7 @@ def main(
 
 
 def solved(motion: tuple[int, int] | Path, error: dict[str, float]) -> dict[str, np.ndarray]:
-    """Errors in predicted deviations [1] of the joints that the points show, and of the others."""
+    """Sizes of errors in predicted deviations [1] of the joints that the points show, and of the others."""
     if isinstance(motion, Path):
         clip = clips.read_clip(motion)
         chain, truth = clip.chain, clip.truth.sel(joint=clip.judged)
@@ -69,10 +64,7 @@ def solved(motion: tuple[int, int] | Path, error: dict[str, float]) -> dict[str,
         truth = exact = random_motion(chain, frames, 60, seed)
         points = estimator_points(chain)
     found = kp.solve_motion(chain, measure(exact, points, seed=seed, **error), lengths="model")
-    size = metrics.standardised_errors(found, truth)
-    shown = found.observability.sel(joint=size.joint, time=size.time) >= metrics.DETERMINED
-    parts = {name: size.where(mask).values for name, mask in {"shown": shown, "hidden": ~shown}.items()}
-    return {name: values[np.isfinite(values)] for name, values in parts.items()}
+    return metrics.sizes_by_class(found, truth)
 
 
 def table(jobs, found, sources, errors) -> xr.Dataset:
@@ -88,9 +80,9 @@ def table(jobs, found, sources, errors) -> xr.Dataset:
                     for job, part in zip(jobs, found, strict=True)
                     if (job[0], job[3]) == (source, error)
                 ]
-                size = np.abs(np.concatenate(own))
+                size = np.concatenate(own)
                 count[s, e, c] = len(size)
-                share[s, e, c] = [100 * np.mean(size < d) if len(size) else np.nan for d in EXPECTED]
+                share[s, e, c] = [metrics.within(size, d) for d in EXPECTED]
     dims = ("source", "error", "points")
     return xr.Dataset(
         {

@@ -7,9 +7,7 @@ not use it.
 """
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -20,6 +18,7 @@ import kinepose_ocp as kp
 from kinepose_ocp import metrics, plotting
 from kinepose_ocp.case_motions import estimator_points
 from kinepose_ocp.synthetic import measure, walk_throw
+from kinepose_ocp.workers import mapped
 
 SHIPPED = "as shipped"
 LOCKED = {  # DOF of the joints of these names, on both sides
@@ -62,11 +61,7 @@ def main(
 ) -> xr.Dataset:
     """Solve with every mask; write the figure and the numbers to ``folder``."""
     jobs = [(frames, *job) for job in product(points, masks, seeds)]
-    if workers > 1:
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            found = list(pool.map(judged, *zip(*jobs, strict=True)))
-    else:
-        found = [judged(*job) for job in jobs]
+    found = mapped(judged, jobs, workers)
     table = np.reshape(found, (len(points), len(masks), len(seeds), 2, len(SEGMENTS) + 1)).mean(axis=2)
     dims, segments = ("points", "mask", "segment"), [name.replace("\n", " ") for name in SEGMENTS]
     attributes = {"units": "degree", "long_name": "RMS angle between true and found orientation"}
@@ -117,8 +112,7 @@ def judged(frames: slice, points: str, mask: str, seed: int) -> np.ndarray:
         chain, measure(truth, [*estimator_points(chain), *more], seed=seed, **ERRORS), lengths="model"
     )
     angle = metrics.angular_error(motion, truth, "global")
-    covariance = motion.orientation_covariance.transpose("time", "joint", ...)
-    variance = angle.copy(data=np.trace(covariance.values, axis1=2, axis2=3))
+    variance = metrics.predicted_error(motion) ** 2
     ends = metrics.keypoint_error(motion) * 1000, float(motion.cost.sum())
     rows = []
     for squared, last in zip((angle**2, variance), ends, strict=True):

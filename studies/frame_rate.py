@@ -5,9 +5,7 @@ second of data says as much at any rate. Nothing is set by hand, so the errors s
 """
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,6 +16,7 @@ import kinepose_ocp as kp
 from kinepose_ocp import metrics, plotting
 from kinepose_ocp.case_motions import estimator_points
 from kinepose_ocp.synthetic import measure, random_motion
+from kinepose_ocp.workers import mapped
 
 RATES = (25, 50, 100, 200)  # Hz
 FASTEST = 200  # Hz
@@ -28,11 +27,7 @@ SEEDS = range(2010, 2022)
 def main(folder: Path, seconds: float = 4.0, rates=RATES, seeds=SEEDS, workers: int = 2) -> xr.Dataset:
     """Solve every motion at every rate; write the figure and the numbers to ``folder``."""
     jobs = [(seconds, rate, seed) for rate, seed in product(rates, seeds)]
-    if workers > 1:
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            errors = list(pool.map(error, *zip(*jobs, strict=True)))
-    else:
-        errors = [error(*job) for job in jobs]
+    errors = mapped(error, jobs, workers)
     attributes = {"units": "degree", "long_name": "mean angle between true and found orientation (MPJAS)"}
     result = xr.Dataset(
         {"mpjas": (("rate", "seed"), np.reshape(errors, (len(rates), len(seeds))), attributes)},

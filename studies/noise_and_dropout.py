@@ -7,9 +7,7 @@ where the two agree, the prediction is honest.
 """
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -20,6 +18,7 @@ import kinepose_ocp as kp
 from kinepose_ocp import metrics, plotting
 from kinepose_ocp.case_motions import estimator_points
 from kinepose_ocp.synthetic import measure, random_motion
+from kinepose_ocp.workers import mapped
 
 NOISE = (0.002, 0.005, 0.010, 0.020)  # m
 MISSING = (0.0, 0.1, 0.2, 0.4)  # part of the points
@@ -33,11 +32,7 @@ def main(
 ) -> xr.Dataset:
     """Solve every motion with every noise and share of missing points; write to ``folder``."""
     jobs = [(frames, *job) for job in product(noise, missing, seeds)]
-    if workers > 1:
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            found = list(pool.map(errors, *zip(*jobs, strict=True)))
-    else:
-        found = [errors(*job) for job in jobs]
+    found = mapped(errors, jobs, workers)
     table = np.reshape(found, (len(noise), len(missing), len(seeds), 2))
     dims = ("noise", "missing", "seed")
     result = xr.Dataset(
@@ -75,9 +70,8 @@ def errors(frames: int, noise: float, missing: float, seed: int) -> tuple[float,
     motion = kp.solve_motion(chain, keypoints, lengths="model")
     turning = list({name.split(".")[0]: None for name in chain.free_dofs})
     angle = metrics.angular_error(motion, truth, "global").sel(joint=turning)
-    covariance = motion.orientation_covariance.sel(joint=turning).transpose("time", "joint", ...).values
-    variance = np.trace(covariance, axis1=2, axis2=3)
-    return float(np.sqrt((angle**2).mean())), float(np.sqrt(variance.mean()))
+    told = metrics.predicted_error(motion).sel(joint=turning)
+    return float(np.sqrt((angle**2).mean())), float(np.sqrt((told**2).mean()))
 
 
 def report(result: xr.Dataset) -> None:

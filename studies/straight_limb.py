@@ -51,8 +51,7 @@ def compare(frames: int, seed: int) -> xr.Dataset:
         error = metrics.angular_error(motion, truth, "global")
         errors.append(error.sel(joint=above).transpose("joint", "time").values)
         if "orientation_covariance" in motion:
-            covariance = motion.orientation_covariance.sel(joint=above).transpose("joint", "time", ...)
-            deviation = np.sqrt(np.trace(covariance.values, axis1=2, axis2=3))
+            deviation = metrics.predicted_error(motion).sel(joint=above).transpose("joint", "time").values
     bend = [
         np.abs(truth.joint_angle.sel(dof=hinge.dof).values - hinge.straight).clip(0, 180) for hinge in hinges
     ]

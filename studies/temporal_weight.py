@@ -6,9 +6,7 @@ noise, and where the best lies depends on noise and motion. The automatic choice
 """
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -20,6 +18,7 @@ from kinepose_ocp import metrics, plotting
 from kinepose_ocp.case_motions import estimator_points
 from kinepose_ocp.solve_motion import AUTOMATIC
 from kinepose_ocp.synthetic import measure, random_motion
+from kinepose_ocp.workers import mapped
 
 SMOOTHNESS = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # degree/s2
 NOISE = (0.002, 0.005, 0.010, 0.020)  # m
@@ -35,11 +34,7 @@ def main(
     jobs = [
         (frames, level, seed, value) for level, seed, value in product(noise, seeds, (*smoothness, AUTOMATIC))
     ]
-    if workers > 1:
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            errors = list(pool.map(error, *zip(*jobs, strict=True)))
-    else:
-        errors = [error(*job) for job in jobs]
+    errors = mapped(error, jobs, workers)
     table = np.reshape(errors, (len(noise), len(seeds), len(smoothness) + 1))
     attributes = {"units": "degree", "long_name": "mean angle between true and found orientation (MPJAS)"}
     result = xr.Dataset(

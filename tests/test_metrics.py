@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from scipy.spatial.transform import Rotation
 
+from kinepose_ocp import metrics
 from kinepose_ocp.chain_file import chain_from_yaml, load_chain
 from kinepose_ocp.errors import DataError
 from kinepose_ocp.metrics import (
@@ -83,6 +84,14 @@ def test_deviations_half_as_large_do_not_cover(truth, guessed):
     bold = guessed.assign(orientation_covariance=guessed.orientation_covariance / 4)
     for name, share in coverage(bold, truth).items():
         assert share == pytest.approx(38.3 if "_1_" in name else 68.3, abs=2.5), name
+
+
+def test_predicted_error_is_that_of_rotation_vectors_drawn(guessed):
+    generator = np.random.default_rng(6)
+    parts = guessed.orientation_covariance.transpose("time", "joint", ...).values[3, 2]
+    drawn = np.linalg.norm(generator.multivariate_normal(np.zeros(3), parts, 20000), axis=1)
+    told = float(metrics.predicted_error(guessed).isel(time=3, joint=2))
+    assert told == pytest.approx(np.sqrt(np.mean(drawn**2)), rel=0.02)
 
 
 def test_coverage_needs_a_covariance(truth):

@@ -7,13 +7,13 @@ every joint over time (identity at rest), and points fixed to joints.
 from __future__ import annotations
 
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from kinepose_ocp.errors import DataError, possible
+from kinepose_ocp.io.arrays import read_arrays
 
 SCHEMA = "kinepose-mocap-1"
 NEEDED = (
@@ -51,11 +51,7 @@ def read(path: Path) -> MocapClip:
     DataError
         For a file that is damaged, or no such clip.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a readable clip: {str(error).splitlines()[0]}") from None
+    arrays = read_arrays(path)
     for name in NEEDED:
         if name not in arrays:
             raise DataError(
