@@ -45,12 +45,27 @@ def test_python_of_the_readme(folder, monkeypatch):
 
 def test_commands_of_the_readme(folder):
     """Every command's options exist: each is asked for help instead of run."""
-    commands = re.findall(r"^kinepose-ocp (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
+    text = README + (ROOT / "docs" / "coupled_ranges.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^kinepose-ocp (.*?)(?:\s+#.*)?$", text, re.MULTILINE)
     assert len(commands) >= 5
     for command in commands:
         with pytest.raises(SystemExit) as end:
             cli.main([*command.split(), "--help"])
         assert end.value.code == 0, command
+
+
+def test_coupled_ranges_as_their_page_says_them(folder):
+    page = (ROOT / "docs" / "coupled_ranges.md").read_text(encoding="utf-8")
+    (ranges,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (folder / "own.yaml").write_text("schema: 1\n" + ranges)
+    assert [one.name for one in kp.load_couplings("own.yaml", kp.load_chain("fullbody")).coupled] == [
+        "arm_right",
+        "hamstrings_right",
+    ]
+    names = {"kp": kp}
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "coupled_ranges.md", "exec"), names)
+    assert names["chain"].coupled
 
 
 def test_demo(folder, capsys):
