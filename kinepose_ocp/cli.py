@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import enum
-import multiprocessing
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -16,15 +11,6 @@ import numpy as np
 import typer
 import xarray as xr
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 import kinepose_ocp as kp
@@ -39,9 +25,9 @@ from kinepose_ocp.keypoints import check_size
 from kinepose_ocp.shipped import shipped_chains, shipped_couplings, shipped_layouts
 from kinepose_ocp.solve_motion import AUTOMATIC, solve_motion
 from kinepose_ocp.surface import command
+from kinepose_ocp.terminal import INTERRUPTED, INTERRUPTION, counting, ends_at_once, fail, note, progress
 
-LIMIT_MISSED, UNUSABLE, NOT_CONVERGED, INTERRUPTED = 1, 2, 3, 130
-INTERRUPTION = "interrupted; nothing was written"
+LIMIT_MISSED, UNUSABLE, NOT_CONVERGED = 1, 2, 3
 
 app = typer.Typer(
     name="kinepose-ocp",
@@ -91,10 +77,6 @@ class Solver(enum.StrEnum):
     newton = "newton"
 
 
-def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
-
-
 @app.command()
 def solve(
     keypoints: Annotated[Path, typer.Argument(help="Measured points: .txt .npz .csv .nc .trc; metres")],
@@ -137,7 +119,7 @@ def solve(
     check_size(points, chain, str(keypoints))
     method = f"frame:{solver}" if mode is Mode.frame else str(solver)
     try:
-        with _ends_at_once(), _progress(f"solving {points.sizes['time']} frames") as tick:
+        with ends_at_once(), progress(f"solving {points.sizes['time']} frames") as tick:
             motion = solve_motion(
                 chain,
                 points,
@@ -154,11 +136,11 @@ def solve(
         raise SolveError(f"{error}; its last iterate is in {output}, converged = 0", error.motion) from None
     kp.write(motion, output)
     if ignored := points.attrs.get("ignored_keypoints"):
-        _note(f"points that chain '{chain.name}' does not have are ignored: {ignored}")
+        note(f"points that chain '{chain.name}' does not have are ignored: {ignored}")
     if seems_mirrored(chain, points):
-        _note("the points look like a mirror image: left and right swapped, or axes that are left-handed")
+        note("the points look like a mirror image: left and right swapped, or axes that are left-handed")
     if reason := motion.attrs.get("no_sensitivities"):
-        _note(f"no sensitivities: {reason}")
+        note(f"no sensitivities: {reason}")
     _summarise(motion, output)
 
 
@@ -253,7 +235,7 @@ def sweep(
     if folder is not None:
         check_place(folder / "case.nc")
     kept = "nothing was kept" if folder is None else f"finished cases are in {folder}"
-    with _ends_at_once(f"interrupted; {kept}"), _counting(f"sweeping {len(given.design)} cases") as tick:
+    with ends_at_once(f"interrupted; {kept}"), counting(f"sweeping {len(given.design)} cases") as tick:
         problem = given.problem()
         swept = study_file.run_study(given, problem, workers=workers, folder=folder, on_case=tick)
     kp.write(swept, output)
@@ -304,7 +286,7 @@ def skeleton(
     table.add_row("written", f"{output}/bones, skeleton.nc, subject.yaml, report.json, skeleton.png")
     Console(width=100).print(table)
     for warning in report["warnings"]:
-        _note(warning)
+        note(warning)
 
 
 @models.command("list")
@@ -387,59 +369,6 @@ def _check_output(path: Path, endings: tuple[str, ...], source: Path | None = No
         raise KineposeError(f"{path}: is the input; give the result another name with -o")
 
 
-@contextmanager
-def _ends_at_once(words: str = INTERRUPTION) -> Iterator[None]:
-    """Let Ctrl-C end the process while nothing is being written: CasADi loses or disguises exceptions.
-
-    A process that has others work for it does not solve itself; it ends them, too.
-    """
-
-    def end(*_: object) -> None:
-        if multiprocessing.active_children():
-            raise KeyboardInterrupt
-        clear = "\r\x1b[2K\x1b[?25h" if os.isatty(2) else ""  # line of the progress, and its hidden cursor
-        os.write(2, f"{clear}kinepose-ocp: {words}\n".encode())
-        os._exit(INTERRUPTED)
-
-    before = signal.signal(signal.SIGINT, end)
-    try:
-        yield
-    except KeyboardInterrupt:
-        _fail(words, INTERRUPTED)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, float], None] | None]:
-    """A spinner with iteration and cost on a terminal; nothing when piped."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(title)
-
-        def tick(iteration: int, cost: float) -> None:
-            bar.update(task, description=f"{title}: step {iteration}, cost {cost:.6g}")
-
-        yield tick
-
-
-@contextmanager
-def _counting(title: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar with finished cases and the time left on a terminal; nothing when piped."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, count: bar.update(task, completed=done, total=count)
-
-
 def _smoothness(given: str) -> float | str:
     """Read ``auto`` or a positive number."""
     try:
@@ -476,21 +405,16 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         status = command.main(arguments, prog_name="kinepose-ocp", standalone_mode=False)
     except SolveError as error:
-        _fail(str(error), NOT_CONVERGED)
+        fail(str(error), NOT_CONVERGED)
     except KineposeError as error:
-        _fail(str(error), UNUSABLE)
+        fail(str(error), UNUSABLE)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED  # what newer versions of typer return
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
         usage = error.format_message().replace("Value error, ", "")
-        _fail(f"{usage} (see kinepose-ocp --help)", UNUSABLE)
+        fail(f"{usage} (see kinepose-ocp --help)", UNUSABLE)
     if status == INTERRUPTED:
-        _fail(INTERRUPTION, INTERRUPTED)
+        fail(INTERRUPTION, INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _fail(message: str, status: int) -> None:
-    print(f"kinepose-ocp: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(status)
