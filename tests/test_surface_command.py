@@ -156,6 +156,11 @@ def test_a_sequence_of_meshes_has_one_shape(tmp_path):
 
 
 # ---- what is refused -----------------------------------------------------------------------------
+def open_arrays():
+    with np.load(ROOT / "models" / "surface" / "body.npz") as archive:
+        return {name: archive[name] for name in archive.files}
+
+
 def bad_folder(folder):
     """Files of which each is wrong in its own way."""
     body = open_body()
@@ -169,6 +174,14 @@ def bad_folder(folder):
     np.savez(
         folder / "poses.npz", shape=np.zeros(3), rotations=np.zeros((2, 5, 3)), translation=np.zeros((2, 3))
     )
+    still = {"rotations": np.zeros((2, 23, 3)), "translation": np.zeros((2, 3)), "rate": 30.0}
+    np.savez(folder / "textshape.npz", **(still | {"shape": np.array(["a", "b"])}))
+    np.savez(folder / "textturns.npz", **(still | {"shape": [0], "rotations": np.full((2, 23, 3), "a")}))
+    triangles, corners = np.zeros((1, 3), int), np.zeros((2, 4, 3))
+    np.savez(folder / "textmesh.npz", vertices=np.full((2, 4, 3), "a"), faces=triangles, rate=30.0)
+    np.savez(folder / "textfaces.npz", vertices=corners, faces=np.full((1, 3), "a"), rate=30.0)
+    np.savez(folder / "halffaces.npz", vertices=corners, faces=triangles + 0.5, rate=30.0)
+    np.savez(folder / "model.npz", **(open_arrays() | {"weights": np.full((12073, 23), "x")}))
     (folder / "marks.yaml").write_text("head_top: [0, 1]\n")
     (folder / "unknown.yaml").write_text("head_tip: [0, 0, 1]\n")
     (folder / "full").mkdir()
@@ -187,6 +200,15 @@ def bad_folder(folder):
         (["flat.npz"], "vertices of a sequence must be (T, V, 3), found (4, 3)"),
         (["poses.npz", "--rate", "30"], "rotations of shape (5, 3) for a body of 23 joints"),
         (["poses.npz", "--rate", "-1"], "rate"),
+        (["textshape.npz"], "textshape.npz: shape of the poses must be numbers, found text"),
+        (["textturns.npz"], "textturns.npz: rotations of the poses must be numbers, found text"),
+        (["textmesh.npz"], "textmesh.npz: vertices of a mesh must be numbers, found text"),
+        (["textfaces.npz"], "textfaces.npz: faces of a mesh must be whole numbers, found text"),
+        (["halffaces.npz"], "halffaces.npz: faces of a mesh must be whole numbers, found 0.5"),
+        (
+            ["body.ply", "--body-model", "model.npz"],
+            "model.npz: weights of a body must be numbers, found text",
+        ),
         (["body.ply", "--landmarks", "marks.yaml"], "landmark 'head_top' must be three numbers [x, y, z]"),
         (
             ["body.ply", "--landmarks", "unknown.yaml"],

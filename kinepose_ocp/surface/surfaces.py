@@ -12,6 +12,7 @@ from kinepose_ocp.errors import DataError, possible
 from kinepose_ocp.surface.body import LinearBody, Posed
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.orientation import MeshFrame, found_unit
+from kinepose_ocp.surface.plain_numbers import floats
 from kinepose_ocp.surface.registration import Registrar
 from kinepose_ocp.surface.registration_checks import Bars, Residual, sound_mesh
 
@@ -114,8 +115,12 @@ def of_poses(
     Raises
     ------
     DataError
-        For arrays that do not fit the body.
+        For arrays that are not of numbers or do not fit the body.
     """
+    shape, rotations, translation = (
+        floats(values, f"{name} of the poses")
+        for name, values in (("shape", shape), ("rotations", rotations), ("translation", translation))
+    )
     if np.ndim(rotations) != 3 or np.shape(translation) != (len(rotations), 3) or not len(rotations):
         raise DataError(
             f"poses need rotations (T, {len(body.parents)}, 3) and translation (T, 3), "
@@ -126,9 +131,7 @@ def of_poses(
             raise DataError(f"{name} of the poses has values that are not finite")
     targets = [body.posed(shape, turns, place) for turns, place in zip(rotations, translation, strict=True)]
     frame = MeshFrame("metres", np.eye(3))
-    return Surfaces(
-        body, np.asarray(shape, dtype=float), tuple(targets), np.arange(len(targets)) / rate, frame
-    )
+    return Surfaces(body, shape, tuple(targets), np.arange(len(targets)) / rate, frame)
 
 
 @lru_cache(maxsize=2)
