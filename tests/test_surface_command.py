@@ -12,8 +12,9 @@ from scipy.spatial.transform import Rotation
 
 import kinepose_ocp as kp
 from kinepose_ocp import cli, surface_figures
+from kinepose_ocp.errors import DataError
 from kinepose_ocp.kinematics import Kinematics
-from kinepose_ocp.surface import command
+from kinepose_ocp.surface import command, surfaces
 from kinepose_ocp.surface.body import open_body
 from kinepose_ocp.surface.mesh import write_mesh
 
@@ -153,6 +154,30 @@ def test_a_sequence_of_meshes_has_one_shape(tmp_path):
     for target, wanted in zip(found.targets, vertices, strict=True):
         turn = found.frame.to_world(wanted)
         assert np.linalg.norm(target.vertices - turn, axis=1).mean() < 0.001
+
+
+def sequence_of(*shapes):
+    """Meshes of the open body standing in some shapes (S,)."""
+    body = command.default_body()
+    return [body.mesh(body.posed(np.array(shape))) for shape in shapes]
+
+
+def test_the_misfit_of_a_sequence_is_that_of_the_bodies_used():
+    """Distances are those between the meshes and the body of the mean shape, by vertices where these pair."""
+    meshes, body = sequence_of([0.0, 0.2], [0.0, 0.6]), command.default_body()
+    found = surfaces.of_meshes(meshes, 30.0, body)
+    assert found.shape[1] == pytest.approx(0.4, abs=0.02)
+    for mesh, target, residual in zip(meshes, found.targets, found.residuals, strict=True):
+        between = 1e3 * np.linalg.norm(target.vertices - found.frame.to_world(mesh.vertices), axis=1).mean()
+        assert 0.2 < residual.body_to_mesh_mean_mm < between
+        assert residual.body_to_mesh_mean_mm > 0.2 * between
+
+
+def test_a_sequence_of_different_people_is_refused():
+    meshes = sequence_of([1.5], [1.5], [-1.5])
+    message = r"frame 3: with the mean shape of all 3 frames, the body.* does not fit the mesh: mean distance"
+    with pytest.raises(DataError, match=message):
+        surfaces.of_meshes(meshes, 30.0, command.default_body())
 
 
 # ---- what is refused -----------------------------------------------------------------------------
