@@ -218,3 +218,13 @@ def test_surface_to_motion(folder, capsys):
     assert result.error.notnull().all() and float(result.error.sel(way="subject").mean()) < 15
     made = {path.name for path in (folder / "surface").iterdir()}
     assert made == {"surface_to_motion.nc", "surface_to_motion.png"}
+
+
+def test_body_poses(folder, capsys):
+    module = study("body_poses")
+    result = module.main(folder / "poses", bodies=1, poses=("stand", "deep squat"), workers=1)
+    assert "deep squat" in capsys.readouterr().out
+    assert set(module.MEASURES) <= set(result) and (result.converged == 1).all()
+    assert (result.inside.sel(pose="stand") > 98).all() and float(result.hard_gap.max()) < 0.1
+    assert (result.protrusion_without_kneecaps <= result.protrusion + 1e-9).all()
+    assert {path.name for path in (folder / "poses").iterdir()} == {"body_poses.nc", "body_poses.png"}

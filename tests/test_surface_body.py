@@ -6,7 +6,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.errors import DataError, ModelError
-from kinepose_ocp.surface.body import LinearBody, open_body
+from kinepose_ocp.io.arrays import read_arrays
+from kinepose_ocp.shipped import models_dir
+from kinepose_ocp.surface.body import LinearBody, body_of_arrays, open_body
 from kinepose_ocp.surface.mesh import Mesh
 
 
@@ -172,7 +174,21 @@ def test_unknown_names_are_answered_with_the_nearest(body):
         ({"weights": np.full((30, 4), 0.5)}, "weights of a vertex must sum to 1"),
         ({"template": np.full((30, 3), np.nan)}, "template of a body has values that are not finite"),
         ({"parents": (-1, 2, 0, 0)}, "parents of a body must come before their children"),
-        ({"faces": np.full((2, 3), 30)}, r"faces of a body must be \(F, 3\) numbers below 30"),
+        ({"parents": (-1, 0, 1, -1)}, "parents of a body must come before their children"),
+        ({"parents": (-1, 0, 1, -7)}, "parents of a body must come before their children"),
+        ({"parents": (-1, 0, 0.5, 0)}, "parents of a body must be whole numbers, found 0.5"),
+        ({"template": np.full((30, 3), "x")}, "template of a body must be numbers, found text"),
+        ({"weights": np.full((30, 4), "x")}, "weights of a body must be numbers, found text"),
+        ({"faces": np.full((2, 3), 30)}, r"faces of a body must be \(F, 3\) of vertices 0 to 29, found 30"),
+        (
+            {"faces": np.array([[0, 1, -1]])},
+            "must be .* of vertices 0 to 29, found -1",
+        ),
+        ({"faces": np.array([[0, 1, 1.5]])}, "faces of a body must be whole numbers, found 1.5"),
+        ({"faces": np.zeros((0, 3), int)}, r"faces of a body must be \(F, 3\), at least one, found \(0, 3\)"),
+        ({"landmarks": {"tip": 30}}, "landmark 'tip' of a body must be a vertex of 0 to 29, found 30"),
+        ({"landmarks": {"tip": -1}}, "landmark 'tip' of a body must be a vertex of 0 to 29, found -1"),
+        ({"landmarks": {"tip": 0.5}}, "landmark 'tip' of a body must be whole numbers, found 0.5"),
         ({"pose_feature": "angle"}, "feature 'angle'; possible: None, matrix, quaternion"),
     ],
 )
@@ -180,6 +196,37 @@ def test_arrays_that_do_not_fit_are_refused(change, message):
     good = {name: getattr(small_body(), name) for name in LinearBody.__dataclass_fields__}
     with pytest.raises(ModelError, match=message):
         LinearBody(**(good | change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"part_names": None}, "vertex_parts needs part_names beside it; found: vertex_parts"),
+        ({"landmark_names": None}, "landmark_names and landmark_vertices belong together, one name a vertex"),
+        ({"landmark_vertices": None}, "landmark_names and landmark_vertices belong together"),
+        ({"landmark_vertices": np.zeros(3, int)}, "belong together, one name a vertex; found 35 and 3"),
+        ({"landmark_vertices": np.full(35, 10**6)}, "must be a vertex of 0 to 12072, found 1000000"),
+        (
+            {"vertex_parts": np.full(12073, 99)},
+            "must be numbers of part_names, 0 to 22, found 99",
+        ),
+        (
+            {"vertex_parts": np.full(12073, -1)},
+            "must be numbers of part_names, 0 to 22, found -1",
+        ),
+        ({"weights": np.full((12073, 23), "x")}, "weights of a body must be numbers, found text"),
+        ({"v_template": np.array("x")}, "template of a body must be numbers, found text"),
+        ({"faces": np.zeros((0, 3), int)}, "faces of a body must be"),
+        ({"parents": np.array(-1)}, r"parents of a body must be of shape \(K,\), found \(\)"),
+        ({"joint_names": np.array("root")}, r"joint_names of a body must be of shape \(K,\), found \(\)"),
+        ({"joint_names": np.zeros(23)}, "joint_names of a body must be texts"),
+    ],
+)
+def test_files_of_wrong_arrays_are_refused(change, message):
+    good = read_arrays(models_dir() / "surface" / "body.npz")
+    arrays = {name: array for name, array in (good | change).items() if array is not None}
+    with pytest.raises(ModelError, match=message):
+        body_of_arrays(arrays)
 
 
 # ---- the open body ---------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from scipy.spatial.transform import Rotation
 
 import kinepose_ocp as kp
 from kinepose_ocp import cli, surface_figures
+from kinepose_ocp.errors import DataError
 from kinepose_ocp.kinematics import Kinematics
-from kinepose_ocp.surface import command
+from kinepose_ocp.surface import command, surfaces
 from kinepose_ocp.surface.body import open_body
 from kinepose_ocp.surface.mesh import write_mesh
 
@@ -155,7 +156,36 @@ def test_a_sequence_of_meshes_has_one_shape(tmp_path):
         assert np.linalg.norm(target.vertices - turn, axis=1).mean() < 0.001
 
 
+def sequence_of(*shapes):
+    """Meshes of the open body standing in some shapes (S,)."""
+    body = command.default_body()
+    return [body.mesh(body.posed(np.array(shape))) for shape in shapes]
+
+
+def test_the_misfit_of_a_sequence_is_that_of_the_bodies_used():
+    """Distances are those between the meshes and the body of the mean shape, by vertices where these pair."""
+    meshes, body = sequence_of([0.0, 0.2], [0.0, 0.6]), command.default_body()
+    found = surfaces.of_meshes(meshes, 30.0, body)
+    assert found.shape[1] == pytest.approx(0.4, abs=0.02)
+    for mesh, target, residual in zip(meshes, found.targets, found.residuals, strict=True):
+        between = 1e3 * np.linalg.norm(target.vertices - found.frame.to_world(mesh.vertices), axis=1).mean()
+        assert 0.2 < residual.body_to_mesh_mean_mm < between
+        assert residual.body_to_mesh_mean_mm > 0.2 * between
+
+
+def test_a_sequence_of_different_people_is_refused():
+    meshes = sequence_of([1.5], [1.5], [-1.5])
+    message = r"frame 3: with the mean shape of all 3 frames, the body.* does not fit the mesh: mean distance"
+    with pytest.raises(DataError, match=message):
+        surfaces.of_meshes(meshes, 30.0, command.default_body())
+
+
 # ---- what is refused -----------------------------------------------------------------------------
+def open_arrays():
+    with np.load(ROOT / "models" / "surface" / "body.npz") as archive:
+        return {name: archive[name] for name in archive.files}
+
+
 def bad_folder(folder):
     """Files of which each is wrong in its own way."""
     body = open_body()
@@ -169,6 +199,14 @@ def bad_folder(folder):
     np.savez(
         folder / "poses.npz", shape=np.zeros(3), rotations=np.zeros((2, 5, 3)), translation=np.zeros((2, 3))
     )
+    still = {"rotations": np.zeros((2, 23, 3)), "translation": np.zeros((2, 3)), "rate": 30.0}
+    np.savez(folder / "textshape.npz", **(still | {"shape": np.array(["a", "b"])}))
+    np.savez(folder / "textturns.npz", **(still | {"shape": [0], "rotations": np.full((2, 23, 3), "a")}))
+    triangles, corners = np.zeros((1, 3), int), np.zeros((2, 4, 3))
+    np.savez(folder / "textmesh.npz", vertices=np.full((2, 4, 3), "a"), faces=triangles, rate=30.0)
+    np.savez(folder / "textfaces.npz", vertices=corners, faces=np.full((1, 3), "a"), rate=30.0)
+    np.savez(folder / "halffaces.npz", vertices=corners, faces=triangles + 0.5, rate=30.0)
+    np.savez(folder / "model.npz", **(open_arrays() | {"weights": np.full((12073, 23), "x")}))
     (folder / "marks.yaml").write_text("head_top: [0, 1]\n")
     (folder / "unknown.yaml").write_text("head_tip: [0, 0, 1]\n")
     (folder / "full").mkdir()
@@ -187,6 +225,15 @@ def bad_folder(folder):
         (["flat.npz"], "vertices of a sequence must be (T, V, 3), found (4, 3)"),
         (["poses.npz", "--rate", "30"], "rotations of shape (5, 3) for a body of 23 joints"),
         (["poses.npz", "--rate", "-1"], "rate"),
+        (["textshape.npz"], "textshape.npz: shape of the poses must be numbers, found text"),
+        (["textturns.npz"], "textturns.npz: rotations of the poses must be numbers, found text"),
+        (["textmesh.npz"], "textmesh.npz: vertices of a mesh must be numbers, found text"),
+        (["textfaces.npz"], "textfaces.npz: faces of a mesh must be whole numbers, found text"),
+        (["halffaces.npz"], "halffaces.npz: faces of a mesh must be whole numbers, found 0.5"),
+        (
+            ["body.ply", "--body-model", "model.npz"],
+            "model.npz: weights of a body must be numbers, found text",
+        ),
         (["body.ply", "--landmarks", "marks.yaml"], "landmark 'head_top' must be three numbers [x, y, z]"),
         (
             ["body.ply", "--landmarks", "unknown.yaml"],

@@ -44,6 +44,11 @@ def test_a_file_gives_back_what_was_written(tmp_path, suffix):
         ((np.zeros((4, 2)), [[0, 1, 2]]), r"vertices of a mesh must be of shape \(n, 3\), found \(4, 2\)"),
         ((np.zeros((4, 3)), [[0, 1, 4]]), "a mesh of 4 vertices has faces of vertex 4"),
         ((np.full((4, 3), np.inf), [[0, 1, 2]]), "a mesh has vertices that are not finite"),
+        ((np.full((4, 3), "x"), [[0, 1, 2]]), "vertices of a mesh must be numbers, found text"),
+        ((np.zeros((4, 3)), [["0", "1", "2"]]), "faces of a mesh must be whole numbers, found text"),
+        ((np.zeros((4, 3)), [[0, 1, 2.5]]), "faces of a mesh must be whole numbers, found 2.5"),
+        ((np.zeros((4, 3)), [[0, 1, np.nan]]), "faces of a mesh must be whole numbers, found nan"),
+        ((np.zeros((4, 3)), [[0, 1, -2]]), "a mesh of 4 vertices has faces of vertex -2"),
     ],
 )
 def test_arrays_that_are_no_mesh_are_refused(arrays, message):

@@ -1,7 +1,5 @@
 """The chain of a subject: lengths, posture, signs and use, against the joint centres it was made of."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -202,10 +200,33 @@ def test_what_cannot_be_a_person_is_refused(skeleton, geometry):
         JointGeometry({"hip": np.full(3, np.nan)}, {}, {})
 
 
-def test_points_without_landmarks_are_scaled(geometry):
-    bare = subject_chain(JointGeometry(geometry.centres, geometry.axes, geometry.frames))
+def test_points_without_landmarks_are_scaled(skeleton):
+    """Head by the neck, feet by ankle to ball, hands by the forearm: each against fullbody's own segment."""
+    large = hung_geometry(skeleton, np.full((len(skeleton.parts), 3), 1.2))
+    bare = subject_chain(JointGeometry(large.centres, large.axes, large.frames))
+    generic, between = kp.load_chain("fullbody"), {joint.name: joint.centre for joint in skeleton.joints}
+    points = at(generic)[1]
+    segments = dict.fromkeys(("head", "nose", "eye_left", "ear_right"), ("cervicale", "skull_base"))
+    segments |= dict.fromkeys(("heel_left", "toe_big_left", "toe_small_left"), ("ankle_left", "foot_left"))
+    segments |= dict.fromkeys(
+        ("hand_left", "hand_thumb_left", "hand_pinky_left"), ("elbow_left", "wrist_left")
+    )
+    same = {"cervicale": "c7t1", "skull_base": "c0", "foot_left": "mtp_left"}
+    for point, ends in segments.items():
+        first, second = (between[same.get(end, end)] for end in ends)
+        wanted = 1.2 * np.linalg.norm(first - second) / np.linalg.norm(points[ends[0]] - points[ends[1]])
+        offset = np.array(generic.keypoints[point].offset)
+        np.testing.assert_allclose(bare.keypoints[point].offset, wanted * offset, atol=2e-5, err_msg=point)
+
+
+def test_points_without_landmarks_follow_those_beside_them(geometry, chain):
+    """Where the head's top, the big toe or the knuckles are known, their neighbours stretch as they do."""
     generic = kp.load_chain("fullbody")
-    assert bare.keypoints["nose"] == generic.keypoints["nose"]
-    for first, second in pairwise(("hand_left", "hand_thumb_left")):
-        assert bare.keypoints[first].offset == generic.keypoints[first].offset
-        assert bare.keypoints[second].offset == generic.keypoints[second].offset
+    for point, like in (
+        ("ear_left", "head"),
+        ("toe_small_left", "toe_big_left"),
+        ("hand_thumb_left", "hand_left"),
+    ):
+        own, usual = (np.linalg.norm(each.keypoints[like].offset) for each in (chain, generic))
+        offset = np.array(generic.keypoints[point].offset) * own / usual
+        np.testing.assert_allclose(chain.keypoints[point].offset, offset, atol=2e-5)

@@ -15,8 +15,10 @@ from kinepose_ocp.errors import DataError, ModelError, possible
 from kinepose_ocp.io.arrays import read_arrays
 from kinepose_ocp.shipped import models_dir
 from kinepose_ocp.surface.mesh import Mesh
+from kinepose_ocp.surface.plain_numbers import floats, whole_numbers
 from kinepose_ocp.surface.skinning import Expression, skin
 
+FLOATS = ("template", "shape_directions", "joint_template", "joint_directions", "weights", "pose_directions")
 FEATURES = {None: 0, "matrix": 9, "quaternion": 4}  # pose correctives: numbers a joint
 STORED = {  # arrays of body.npz, with the fields they become
     "v_template": "template",
@@ -51,7 +53,8 @@ class LinearBody:
     Raises
     ------
     ModelError
-        For arrays whose sizes do not fit each other, parents that are no tree, or unknown pose features.
+        For arrays that are not of numbers or do not fit each other, parents that are no tree, faces or
+        landmarks of vertices that do not exist, or unknown pose features.
     """
 
     template: np.ndarray
@@ -68,8 +71,8 @@ class LinearBody:
     pose_feature: str | None = None
 
     def __post_init__(self) -> None:
-        sizes = self._sizes()
-        for name, wanted in sizes.items():
+        self._make_numbers()
+        for name, wanted in self._sizes().items():
             values = getattr(self, name)
             if values is None and name in ("pose_directions", "vertex_parts"):
                 continue
@@ -77,12 +80,43 @@ class LinearBody:
                 raise ModelError(f"{name} of a body must be of shape {wanted}, found {np.shape(values)}")
             if np.asarray(values).dtype.kind == "f" and not np.isfinite(values).all():
                 raise ModelError(f"{name} of a body has values that are not finite")
-        if any(parent >= joint for joint, parent in enumerate(self.parents)) or self.parents[0] != -1:
-            raise ModelError(f"parents of a body must come before their children, found {self.parents}")
         if np.abs(self.weights.sum(1) - 1).max() > 1e-9:
             raise ModelError("weights of a vertex must sum to 1")
-        if self.faces.ndim != 2 or self.faces.shape[1] != 3 or self.faces.max() >= len(self.template):
-            raise ModelError(f"faces of a body must be (F, 3) numbers below {len(self.template)}")
+        self._check_references()
+
+    def _check_references(self) -> None:
+        """Refuse parents that are no tree, and faces and landmarks of vertices that do not exist."""
+        below = enumerate(self.parents[1:], start=1)
+        if self.parents[0] != -1 or any(not 0 <= parent < joint for joint, parent in below):
+            raise ModelError(
+                f"parents of a body must come before their children, with one root -1, found {self.parents}"
+            )
+        count, size = len(self.template), self.faces.shape
+        if len(size) != 2 or size[1] != 3 or not size[0]:
+            raise ModelError(f"faces of a body must be (F, 3), at least one, found {size}")
+        if (wrong := _outside(self.faces, count)) is not None:
+            raise ModelError(f"faces of a body must be (F, 3) of vertices 0 to {count - 1}, found {wrong}")
+        for name, vertex in self.landmarks.items():
+            if not 0 <= vertex < count:
+                raise ModelError(
+                    f"landmark '{name}' of a body must be a vertex of 0 to {count - 1}, found {vertex}"
+                )
+
+    def _make_numbers(self) -> None:
+        """Convert what was given: floats, or whole numbers; :class:`ModelError` for anything else."""
+        for name in FLOATS:
+            if (values := getattr(self, name)) is not None:
+                object.__setattr__(self, name, floats(values, f"{name} of a body", ModelError))
+        object.__setattr__(self, "faces", whole_numbers(self.faces, "faces of a body", ModelError))
+        parents = whole_numbers(self.parents, "parents of a body", ModelError)
+        if parents.ndim != 1 or not len(parents):
+            raise ModelError(f"parents of a body must be of shape (K,), found {parents.shape}")
+        object.__setattr__(self, "parents", tuple(parents.tolist()))
+        marks = {
+            name: whole_numbers(vertex, f"landmark '{name}' of a body", ModelError).item()
+            for name, vertex in self.landmarks.items()
+        }
+        object.__setattr__(self, "landmarks", marks)
 
     def _sizes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every array, from those of template, shape directions and parents."""
@@ -181,21 +215,50 @@ def body_of_arrays(arrays: dict[str, np.ndarray]) -> LinearBody:
     missing = [name for name in (*STORED, "parents", "joint_names") if name not in arrays]
     if missing:
         raise ModelError(f"no array '{missing[0]}'; needed: {', '.join((*STORED, 'parents', 'joint_names'))}")
-    values = {ours: arrays[stored] for stored, ours in STORED.items()}
-    doubles: dict[str, Any] = {
-        name: np.asarray(array, dtype=float) for name, array in values.items() if name != "faces"
-    }
-    doubles["weights"] = normalised(doubles["weights"])
-    marks = (arrays[name].tolist() for name in ("landmark_names", "landmark_vertices") if name in arrays)
-    parts = arrays["part_names"][arrays["vertex_parts"]] if "vertex_parts" in arrays else None
+    values: dict[str, Any] = {ours: arrays[stored] for stored, ours in STORED.items()}
+    values["weights"] = normalised(floats(values["weights"], "weights of a body", ModelError))
+    values["parents"], names = arrays["parents"], arrays["joint_names"]
+    if names.dtype.kind != "U":
+        raise ModelError(f"joint_names of a body must be texts, found {names.dtype}")
+    if names.ndim != 1:
+        raise ModelError(f"joint_names of a body must be of shape (K,), found {names.shape}")
     return LinearBody(
-        **doubles,
-        faces=values["faces"].astype(np.int64),
-        parents=tuple(arrays["parents"].tolist()),
-        joint_names=tuple(arrays["joint_names"].tolist()),
-        landmarks=dict(zip(*marks, strict=True)),
-        vertex_parts=parts,
+        **values,
+        joint_names=tuple(names.tolist()),
+        landmarks=_stored_landmarks(arrays),
+        vertex_parts=_stored_parts(arrays),
     )
+
+
+def _stored_landmarks(arrays: dict[str, np.ndarray]) -> dict[str, int]:
+    """Landmarks of a file, by name; :class:`ModelError` for names without vertices, or the other way."""
+    names, vertices = (
+        np.ravel(arrays.get(name, np.zeros(0))).tolist() for name in ("landmark_names", "landmark_vertices")
+    )
+    if len(names) != len(vertices):
+        raise ModelError(
+            "landmark_names and landmark_vertices belong together, one name a vertex; "
+            f"found {len(names)} and {len(vertices)}"
+        )
+    return dict(zip(names, vertices, strict=True))
+
+
+def _stored_parts(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
+    """Name of the part under each vertex (V,) of a file; :class:`ModelError` for numbers without a name."""
+    if "vertex_parts" not in arrays:
+        return None
+    if "part_names" not in arrays:
+        raise ModelError("vertex_parts needs part_names beside it; found: vertex_parts")
+    numbers, names = whole_numbers(arrays["vertex_parts"], "vertex_parts", ModelError), arrays["part_names"]
+    if (wrong := _outside(numbers, names.size)) is not None:
+        raise ModelError(f"vertex_parts must be numbers of part_names, 0 to {names.size - 1}, found {wrong}")
+    return np.ravel(names)[numbers]
+
+
+def _outside(numbers: np.ndarray, count: int) -> int | None:
+    """The first of the numbers that is not one of 0 to count - 1."""
+    wrong = numbers[(numbers < 0) | (numbers >= count)]
+    return int(wrong[0]) if len(wrong) else None
 
 
 def normalised(weights: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from kinepose_ocp.errors import DataError, ModelError
 from kinepose_ocp.io.arrays import read_arrays
 from kinepose_ocp.io.chumpy_pickle import read_pickled_arrays
 from kinepose_ocp.surface.body import STORED, LinearBody, body_of_arrays, normalised
+from kinepose_ocp.surface.plain_numbers import floats, whole_numbers
 
 TURN = [2, 0, 1]  # our axes x, y, z among those of SMPL: z, x, y
 NEEDED = ("v_template", "shapedirs", "weights", "J_regressor", "kintree_table", "f")
@@ -93,12 +94,13 @@ def load_body(path: str | os.PathLike[str], components: int = 10) -> LinearBody:
 def smpl_body(arrays: dict[str, np.ndarray], components: int) -> LinearBody:
     """Return the body of SMPL's or STAR's arrays; the pose correctives tell which one it is."""
     _check(arrays, components)
-    regressor = np.asarray(arrays["J_regressor"], dtype=float)
-    template = np.asarray(arrays["v_template"], dtype=float)[:, TURN]
-    shapes = np.asarray(arrays["shapedirs"], dtype=float)[:, TURN, :components]
-    parents = tree(arrays["kintree_table"])
+    regressor, template, shapes, weights = (
+        floats(arrays[name], name, ModelError)
+        for name in ("J_regressor", "v_template", "shapedirs", "weights")
+    )
+    template, shapes, weights = template[:, TURN], shapes[:, TURN, :components], normalised(weights)
+    parents = tree(whole_numbers(arrays["kintree_table"], "kintree_table", ModelError))
     names = joint_names(len(parents))
-    weights = normalised(np.asarray(arrays["weights"], dtype=float))
     directions, feature = correctives(arrays.get("posedirs"), len(parents))
     return LinearBody(
         template=template,
@@ -107,7 +109,7 @@ def smpl_body(arrays: dict[str, np.ndarray], components: int) -> LinearBody:
         joint_directions=np.einsum("kv,vcs->kcs", regressor, shapes),
         weights=weights,
         parents=parents,
-        faces=np.asarray(arrays["f"]).astype(np.int64),
+        faces=arrays["f"],
         joint_names=names,
         vertex_parts=np.array([part_of(name) for name in names])[
             nearest_named(parents, names)[weights.argmax(1)]
@@ -174,7 +176,9 @@ def correctives(directions: np.ndarray | None, joints: int) -> tuple[np.ndarray 
     """Turn pose correctives (V, 3, P) into our axes; P tells SMPL (9 a joint) from STAR (4, and 1)."""
     if directions is None:
         return None, None
-    found = np.asarray(directions, dtype=float)
+    found = floats(directions, "posedirs", ModelError)
+    if not found.ndim:
+        raise ModelError("posedirs must be of shape (vertices, 3, P), found ()")
     count, features = joints - 1, found.shape[-1]
     if found.ndim != 3 or features not in (9 * count, 4 * count + 1):
         wanted = f"{9 * count} (SMPL) or {4 * count + 1} (STAR)"

@@ -12,6 +12,7 @@ import numpy as np
 
 from kinepose_ocp.errors import DataError
 from kinepose_ocp.io.atomic import whole_file
+from kinepose_ocp.surface.plain_numbers import floats, whole_numbers
 
 SUFFIXES = (".ply", ".obj", ".stl", ".off")
 
@@ -23,22 +24,24 @@ class Mesh:
     Raises
     ------
     DataError
-        For arrays of another shape, positions that are not finite, or faces of vertices that do not exist.
+        For arrays of another shape or not of numbers, positions that are not finite, or faces of vertices
+        that do not exist.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
 
     def __post_init__(self) -> None:
-        vertices = np.asarray(self.vertices, dtype=float)
-        faces = np.asarray(self.faces).astype(np.int64)
+        vertices = floats(self.vertices, "vertices of a mesh")
+        faces = whole_numbers(self.faces, "faces of a mesh")
         for name, values in (("vertices", vertices), ("faces", faces)):
             if values.ndim != 2 or values.shape[1] != 3:
                 raise DataError(f"{name} of a mesh must be of shape (n, 3), found {values.shape}")
         if not np.isfinite(vertices).all():
             raise DataError("a mesh has vertices that are not finite")
         if faces.size and not (0 <= faces.min() and faces.max() < len(vertices)):
-            raise DataError(f"a mesh of {len(vertices)} vertices has faces of vertex {faces.max()}")
+            wrong = faces.min() if faces.min() < 0 else faces.max()
+            raise DataError(f"a mesh of {len(vertices)} vertices has faces of vertex {wrong}")
         object.__setattr__(self, "vertices", vertices)
         object.__setattr__(self, "faces", faces)
 

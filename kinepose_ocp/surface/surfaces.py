@@ -12,8 +12,9 @@ from kinepose_ocp.errors import DataError, possible
 from kinepose_ocp.surface.body import LinearBody, Posed
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.orientation import MeshFrame, found_unit
+from kinepose_ocp.surface.plain_numbers import floats
 from kinepose_ocp.surface.registration import Registrar
-from kinepose_ocp.surface.registration_checks import Bars, Residual, sound_mesh
+from kinepose_ocp.surface.registration_checks import Bars, Residual, measured, misfit, sound_mesh
 
 UPS = {  # rotation of mesh axes into the world for the usual meaning of "up"
     "z": np.eye(3),
@@ -79,10 +80,12 @@ def of_meshes(
 ) -> Surfaces:
     """Register a body to a sequence of meshes at a rate [Hz]; its shape is the mean of all frames'.
 
+    The residuals are those of the body of this shape.
+
     Raises
     ------
     DataError
-        As for :func:`of_mesh`; it names the frame.
+        As for :func:`of_mesh`, and when the mean shape does not fit a mesh; it names the frame.
     """
     frame = mesh_frame(meshes[0], up)
     found = []
@@ -101,9 +104,29 @@ def of_meshes(
         targets.append(body.posed(shape, each.rotations, each.translation + moved))
     return Surfaces(
         *(body, shape, tuple(targets), np.arange(len(found)) / rate, found[0].frame),
-        residuals=tuple(each.residual for each in found),
+        residuals=_residuals(meshes, targets, body, found[0].frame),
         notes=found[0].notes,
     )
+
+
+def _residuals(
+    meshes: list[Mesh], targets: list[Posed], body: LinearBody, frame: MeshFrame
+) -> tuple[Residual, ...]:
+    """Distances of the bodies of one shape from the meshes; :class:`DataError` where one does not fit."""
+    bars = registrar(body).bars
+    sound = [sound_mesh(mesh, bars) for mesh in meshes]
+    residuals = tuple(
+        measured(body, target, mesh.with_vertices(frame.to_world(mesh.vertices)))
+        for mesh, target in zip(sound, targets, strict=True)
+    )
+    refused = [number for number, residual in enumerate(residuals) if misfit(residual, bars) is not None]
+    if refused:
+        worst = max(refused, key=lambda number: residuals[number].mean_mm)
+        raise DataError(
+            f"frame {worst + 1}: with the mean shape of all {len(meshes)} frames, "
+            f"{misfit(residuals[worst], bars)}; a sequence must be of one person"
+        )
+    return residuals
 
 
 def of_poses(
@@ -114,8 +137,12 @@ def of_poses(
     Raises
     ------
     DataError
-        For arrays that do not fit the body.
+        For arrays that are not of numbers or do not fit the body.
     """
+    shape, rotations, translation = (
+        floats(values, f"{name} of the poses")
+        for name, values in (("shape", shape), ("rotations", rotations), ("translation", translation))
+    )
     if np.ndim(rotations) != 3 or np.shape(translation) != (len(rotations), 3) or not len(rotations):
         raise DataError(
             f"poses need rotations (T, {len(body.parents)}, 3) and translation (T, 3), "
@@ -126,9 +153,7 @@ def of_poses(
             raise DataError(f"{name} of the poses has values that are not finite")
     targets = [body.posed(shape, turns, place) for turns, place in zip(rotations, translation, strict=True)]
     frame = MeshFrame("metres", np.eye(3))
-    return Surfaces(
-        body, np.asarray(shape, dtype=float), tuple(targets), np.arange(len(targets)) / rate, frame
-    )
+    return Surfaces(body, shape, tuple(targets), np.arange(len(targets)) / rate, frame)
 
 
 @lru_cache(maxsize=2)

@@ -11,7 +11,7 @@ axes of ``fullbody``: the tips of the malleoli are too close to each other to te
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -30,15 +30,33 @@ SOURCE = (
     "Joint centres, hinge axes and landmarks: of the subject, from bones placed inside the surface of the "
     "body (kinepose_ocp.surface); what no bone shows is scaled. Ranges of motion, axes of balls: fullbody. "
 )
-HEAD_POINTS = {"head": ("head_top", "vertex"), "nose": ("nose_tip",)}  # of the skull, the first that there is
-SIDED_POINTS = {  # keypoint: part of the landmarks, and their names in the order of preference
-    "heel": ("foot", ("heel_skin", "heel")),
-    "toe_big": ("toes", ("toe_skin", "tip")),
-    "hand": ("hand", ("metacarpal_3",)),
-    "hand_index": ("hand", ("metacarpal_2",)),
-    "hand_pinky": ("hand", ("metacarpal_5",)),
+
+
+@dataclass(frozen=True)
+class LandmarkPoint:
+    """A keypoint at a landmark of a bone.
+
+    joint, centre: of the chain and of the geometry, at which it hangs; part, names: its landmarks in the
+    order of preference; size: chain joint whose offset, the segment above, stretches it where there are none.
+    """
+
+    joint: str
+    centre: str
+    part: str
+    names: tuple[str, ...]
+    size: str
+
+
+POINTS = {  # those of the skull are in the middle, the others on both sides
+    "head": LandmarkPoint("head", "c0", "skull", ("head_top", "vertex"), "head"),
+    "nose": LandmarkPoint("head", "c0", "skull", ("nose_tip",), "head"),
+    "heel": LandmarkPoint("ankle", "ankle", "foot", ("heel_skin", "heel"), "toes"),
+    "toe_big": LandmarkPoint("toes", "mtp", "toes", ("toe_skin", "tip"), "toes"),
+    "hand": LandmarkPoint("wrist", "wrist", "hand", ("metacarpal_3",), "wrist"),
+    "hand_index": LandmarkPoint("wrist", "wrist", "hand", ("metacarpal_2",), "wrist"),
+    "hand_pinky": LandmarkPoint("wrist", "wrist", "hand", ("metacarpal_5",), "wrist"),
 }
-SCALED_AS = {"eye": "head", "ear": "head", "toe_small": "toe_big", "hand_thumb": "hand"}  # without landmarks
+SCALED_AS = {"eye": "head", "ear": "head", "toe_small": "toe_big", "hand_thumb": "hand"}  # never a landmark
 
 
 def subject_chain(geometry: JointGeometry, name: str = "subject") -> Chain:
@@ -174,7 +192,10 @@ def _keypoints(
     frames: Mapping[str, np.ndarray],
     offsets: Mapping[str, np.ndarray],
 ) -> dict[str, Site]:
-    """Keypoints at the subject's landmarks; those of the trunk between the joints as in ``fullbody``."""
+    """Keypoints at the subject's landmarks; those of the trunk between the joints as in ``fullbody``.
+
+    What has no landmark is that of ``fullbody``, stretched as a neighbour's or, without, the segment above.
+    """
     sites = dict(generic.keypoints)
     shoulders = [offsets[f"clavicle_{side}"] + offsets[f"shoulder_{side}"] for side in SIDES]
     neck = np.mean(shoulders, axis=0)
@@ -182,29 +203,29 @@ def _keypoints(
     sites["neck"] = Site("thorax", _vector(neck))
     sites["spine_upper"] = Site("thorax", _vector(neck / 2))
     sites["spine"] = Site("lumbar", _vector(middle - offsets["lumbar"]))
-    for point, names in HEAD_POINTS.items():
-        if (position := _first(geometry, "skull", names)) is not None:
-            sites[point] = Site("head", _vector(frames["head"].T @ (position - geometry.centre("c0"))))
-        else:
-            sites[point] = _scaled(generic, point, "head", sites)
-    own = {"foot": ("ankle", "ankle"), "toes": ("toes", "mtp"), "hand": ("wrist", "wrist")}
-    for side in SIDES:
-        for point, (part, names) in SIDED_POINTS.items():
-            position = _first(geometry, f"{part}_{side}", names)
-            joint, centre = own[part]
+    usual = {joint.name: joint.offset for joint in generic.joints}
+    for name, point in POINTS.items():
+        for side in ("",) if point.part == "skull" else ("_right", "_left"):
+            position = _first(geometry, point.part + side, point.names)
+            joint, size = point.joint + side, point.size + side
             if position is not None:
-                offset = frames[f"{joint}_{side}"].T @ (position - geometry.centre(f"{centre}_{side}"))
-                sites[f"{point}_{side}"] = Site(f"{joint}_{side}", _vector(offset))
-        for point, like in SCALED_AS.items():
-            other = like if like in sites else f"{like}_{side}"
-            sites[f"{point}_{side}"] = _scaled(generic, f"{point}_{side}", other, sites)
+                offset = frames[joint].T @ (position - geometry.centre(point.centre + side))
+                sites[name + side] = Site(joint, _vector(offset))
+            else:
+                stretch = _length(offsets[size]) / _length(usual[size])
+                sites[name + side] = _scaled(generic, name + side, stretch)
+    for name, like in SCALED_AS.items():
+        for side in ("_right", "_left"):
+            other = like if like in sites else like + side
+            stretch = _length(sites[other].offset) / _length(generic.keypoints[other].offset)
+            sites[name + side] = _scaled(generic, name + side, stretch)
     return sites
 
 
-def _scaled(generic: Chain, point: str, like: str, sites: Mapping[str, Site]) -> Site:
-    """Site of a point without landmark: that of the generic chain, stretched as much as another point's."""
-    site, scale = generic.keypoints[point], _length(sites[like]) / _length(generic.keypoints[like])
-    return Site(site.joint, _vector(scale * np.array(site.offset)))
+def _scaled(generic: Chain, point: str, stretch: float) -> Site:
+    """Site of a point without landmark: that of the generic chain, stretched."""
+    site = generic.keypoints[point]
+    return Site(site.joint, _vector(stretch * np.array(site.offset)))
 
 
 def _first(geometry: JointGeometry, part: str, names: tuple[str, ...]) -> np.ndarray | None:
@@ -213,8 +234,8 @@ def _first(geometry: JointGeometry, part: str, names: tuple[str, ...]) -> np.nda
     return known[0] if known else None
 
 
-def _length(site: Site) -> float:
-    return float(np.linalg.norm(site.offset))
+def _length(offset: Vector | np.ndarray) -> float:
+    return float(np.linalg.norm(offset))
 
 
 # ---- frames --------------------------------------------------------------------------------------
