@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from kinepose_ocp.surface.body import open_body
+from kinepose_ocp.surface.body import LinearBody, open_body
 from kinepose_ocp.surface.body_fit import BodyFit, BodyState, NormalEquations
 from kinepose_ocp.surface.correspondence import boundary_edges, closest_points, sampled, spread_vertices
 from kinepose_ocp.surface.mesh import Mesh
@@ -106,7 +106,7 @@ def test_limits_mirror_each_other(body):
 @pytest.mark.parametrize("name", POSES_DEG)
 def test_starts_are_within_the_limits(body, name):
     limits = pose_limits(body)
-    rotations = pose_rotations(body, POSES_DEG[name], limits.axes)
+    rotations = pose_rotations(body, POSES_DEG[name])
     assert np.abs(limits.excess(rotations)).max() == 0
 
 
@@ -123,10 +123,82 @@ def test_flexion_bends_the_elbow(body):
     assert bend(0.5) - bend(0.0) == pytest.approx(0.5, abs=1e-6)
 
 
+LIMBS = {"upperarm": "lowerarm", "lowerarm": "wrist", "upperleg": "lowerleg", "lowerleg": "foot"}
+
+
+def t_pose_body():
+    """A body of a few vertices that rests in a T pose: arms straight to the sides, legs straight down."""
+    at = {"root": (None, (0, 0, 0)), "spine01": ("root", (0, 0, 0.35))}
+    for side, sign in (("left", 1), ("right", -1)):
+        chain = [("upperleg", 0.1, -0.05), ("lowerleg", 0.1, -0.45), ("foot", 0.1, -0.85)]
+        for above, (name, y, z) in zip(("root", "upperleg", "lowerleg"), chain, strict=True):
+            at[f"{name}_{side}"] = (above if above == "root" else f"{above}_{side}", (0, sign * y, z))
+        for above, name, y in (
+            ("spine01", "clavicle", 0.02),
+            ("clavicle", "upperarm", 0.17),
+            ("upperarm", "lowerarm", 0.45),
+            ("lowerarm", "wrist", 0.7),
+            ("wrist", "hand", 0.8),
+        ):
+            at[f"{name}_{side}"] = (
+                above if above == "spine01" else f"{above}_{side}",
+                (0, sign * y, 0.45),
+            )
+    names = tuple(at)
+    positions = np.array([place for _, place in at.values()])
+    return LinearBody(
+        template=positions,
+        shape_directions=np.zeros((len(names), 3, 1)),
+        joint_template=positions,
+        joint_directions=np.zeros((len(names), 3, 1)),
+        weights=np.eye(len(names)),
+        parents=tuple(-1 if above is None else names.index(above) for above, _ in at.values()),
+        faces=np.array([[0, 1, 2]]),
+        joint_names=names,
+    )
+
+
+def limb_directions(body, rotations):
+    """Unit vectors of upper arms, forearms, thighs and shanks, by name."""
+    at = body.posed(rotations=rotations).joint_positions
+    found = {}
+    for start, end in LIMBS.items():
+        for side in ("left", "right"):
+            step = at[body.joint_index(f"{end}_{side}")] - at[body.joint_index(f"{start}_{side}")]
+            found[f"{start}_{side}"] = step / np.linalg.norm(step)
+    return found
+
+
+@pytest.mark.parametrize("name", POSES_DEG)
+def test_a_start_is_the_same_pose_whatever_pose_a_body_rests_in(body, name):
+    resting = t_pose_body()
+    turns = {joint: turn for joint, turn in POSES_DEG[name].items() if "spine" not in joint}
+    rotations = pose_rotations(resting, turns)
+    wanted = limb_directions(body, pose_rotations(body, turns))
+    for limb, direction in limb_directions(resting, rotations).items():
+        np.testing.assert_allclose(direction, wanted[limb], atol=1e-9)
+    assert np.abs(pose_limits(resting).excess(rotations)).max() == 0
+
+
+def test_a_straight_elbow_bends_forward_and_hardly_back():
+    resting = t_pose_body()
+    limits = pose_limits(resting)
+    for side in ("left", "right"):
+        elbow = resting.joint_index(f"lowerarm_{side}")
+
+        def turned(flexion, elbow=elbow):
+            rotations = np.zeros((len(resting.parents), 3))
+            rotations[elbow] = flexion * limits.axes[elbow, 0]
+            return rotations
+
+        assert limb_directions(resting, turned(np.pi / 2))[f"lowerarm_{side}"][0] > 0.8
+        outside = [np.abs(limits.excess(turned(np.radians(angle)))).max() for angle in (-30, 0, 140, 170)]
+        assert outside[0] > 0 and outside[1] == outside[2] == 0 and outside[3] > 0
+
+
 def test_the_likest_start_has_the_pose_and_the_way_of_the_world(body):
-    limits = pose_limits(body)
     chosen = ("standing, arms out", "arms overhead", "sitting", "crouch")
-    poses = {name: pose_rotations(body, POSES_DEG[name], limits.axes) for name in chosen}
+    poses = {name: pose_rotations(body, POSES_DEG[name]) for name in chosen}
     surfaces = {name: sampled(body.mesh(body.posed(rotations=pose)), 400) for name, pose in poses.items()}
     ways = world_rotations()
     for number, name in enumerate(chosen):

@@ -78,8 +78,7 @@ class ClosestPointSearch:
             count: BodyFit(body, count) for count in {s.vertices for s in (ROUGH, MIDDLE, FINE, LAST)}
         }
         self._limbs = limbs_of(body, self.fits[ROUGH.vertices].vertices)
-        axes = self.fits[ROUGH.vertices].limits.axes
-        self.poses = {name: pose_rotations(body, turns, axes) for name, turns in POSES_DEG.items()}
+        self.poses = {name: pose_rotations(body, turns) for name, turns in POSES_DEG.items()}
         self._surfaces = {
             name: sampled(body.mesh(body.posed(rotations=rotations)), 1000)
             for name, rotations in self.poses.items()

@@ -1,7 +1,8 @@
-"""What joints of the open body's rig can do: soft limits, so that a fit cannot twist limbs unnaturally.
+"""What joints of a body's rig can do: soft limits, so that a fit cannot twist limbs unnaturally.
 
-Rotation vectors about forward, left and up axes of the template pose (arms out and down, elbows bent); right
-joints mirror left ones. Round numbers, meant to be wider than what people reach: the normal active ranges
+Rotation vectors about forward, left and up axes, from the rest pose of the open body (arms out and down,
+elbows bent); right joints mirror left ones. A body that rests otherwise, as in a T pose, has the same limits,
+told from its own rest pose. Round numbers, meant to be wider than what people reach: the normal active ranges
 (American Academy of Orthopaedic Surgeons, Joint Motion, 1965) are 135 deg of knee flexion, 120 of hip
 flexion and 150 of elbow flexion; those of the trunk are shared among the rig's four joints.
 """
@@ -9,10 +10,12 @@ flexion and 150 of elbow flexion; those of the trunk are shared among the rig's 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from kinepose_ocp.surface.body import LinearBody
+from kinepose_ocp.surface.body import LinearBody, open_body
 
 Range = tuple[float, float]
 LIMITS_DEG: dict[str, tuple[Range, Range, Range]] = {  # about forward, left, up (elbow: about its own axes)
@@ -33,6 +36,9 @@ LIMITS_DEG: dict[str, tuple[Range, Range, Range]] = {  # about forward, left, up
 }
 OTHER_DEG = (-120.0, 120.0)  # joints of other rigs
 MIRRORED = np.array([-1.0, 1.0, -1.0])
+# joints of limbs, with the joint at the end of their segment; hands turn with them, feet stay level
+SEGMENTS = {"upperarm": "lowerarm", "lowerarm": "wrist", "upperleg": "lowerleg", "lowerleg": "foot"}
+LEVEL = "foot"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,31 +60,70 @@ class PoseLimits:
 
 
 def pose_limits(body: LinearBody) -> PoseLimits:
-    """Return the limits of a body's joints by their names; wide ones for joints of other names."""
+    """Return the limits of a body's joints by their names; wide ones for joints of other names.
+
+    A turn R from the body's rest pose is C_p R C_k' from the open body's, by the :func:`rest_turns` C of the
+    joint and its parent: about the rotation vector C_p r plus that of C_p C_k'.
+    """
     count = len(body.parents)
-    axes = np.tile(np.eye(3), (count, 1, 1))
     bounds = np.tile(np.radians(OTHER_DEG), (count, 3, 1))
     bounds[0] = np.array([-np.inf, np.inf])
     for joint, name in enumerate(body.joint_names):
-        stem, _, side = name.rpartition("_")
-        stem = stem if side in ("left", "right") else name
+        stem, side = stem_and_side(name)
         if stem not in LIMITS_DEG:
             continue
         bounds[joint] = np.radians(LIMITS_DEG[stem])
-        if stem == "lowerarm":
-            axes[joint] = _elbow_axes(body, joint)
-        elif side == "right":
-            mirrored = bounds[joint] * MIRRORED[:, None]
-            bounds[joint] = np.sort(mirrored, axis=1)
-    return PoseLimits(axes, bounds[..., 0], bounds[..., 1])
+        if side == "right" and stem != "lowerarm":
+            bounds[joint] = np.sort(bounds[joint] * MIRRORED[:, None], axis=1)
+    axes, turns = open_axes(body), rest_turns(body)
+    above = turns[np.maximum(body.parents, 0)]
+    rest = Rotation.from_matrix(above @ turns.transpose(0, 2, 1)).as_rotvec()
+    bounds -= np.einsum("kij,kj->ki", axes, rest)[..., None]
+    return PoseLimits(axes @ above, bounds[..., 0], bounds[..., 1])
 
 
-def _elbow_axes(body: LinearBody, elbow: int) -> np.ndarray:
-    """Rows: flexion axis, carrying axis, axis of the forearm, from the bent elbow of the template."""
-    shoulder = body.parents[elbow]
-    wrist = next(joint for joint, parent in enumerate(body.parents) if parent == elbow)
-    at = body.joint_template
-    upper, lower = at[elbow] - at[shoulder], at[wrist] - at[elbow]
-    flexion, along = np.cross(upper, lower), lower / np.linalg.norm(lower)
-    flexion /= np.linalg.norm(flexion)
-    return np.array([flexion, np.cross(along, flexion), along])
+def stem_and_side(name: str) -> tuple[str, str]:
+    """Split ``upperarm_left`` into ``upperarm`` and ``left``; the side of other names is empty."""
+    stem, _, side = name.rpartition("_")
+    return (stem, side) if side in ("left", "right") else (name, "")
+
+
+@cache
+def _open_joints() -> dict[str, np.ndarray]:
+    """Positions (3,) [m] of the open body's joints at rest."""
+    body = open_body()
+    return dict(zip(body.joint_names, body.joint_template, strict=True))
+
+
+def open_axes(body: LinearBody) -> np.ndarray:
+    """Axes (K, 3, 3), by rows, that limits and poses count about, in the open body's rest pose.
+
+    Forward, left, up; of elbows: flexion, carrying angle and forearm, from the bent elbow of the open body.
+    """
+    axes, at = np.tile(np.eye(3), (len(body.parents), 1, 1)), _open_joints()
+    for joint, name in enumerate(body.joint_names):
+        stem, side = stem_and_side(name)
+        if stem == "lowerarm" and side:
+            shoulder, elbow, wrist = (at[f"{each}_{side}"] for each in ("upperarm", "lowerarm", "wrist"))
+            flexion, along = np.cross(elbow - shoulder, wrist - elbow), wrist - elbow
+            flexion, along = flexion / np.linalg.norm(flexion), along / np.linalg.norm(along)
+            axes[joint] = np.array([flexion, np.cross(along, flexion), along])
+    return axes
+
+
+def rest_turns(body: LinearBody) -> np.ndarray:
+    """Global rotations (K, 3, 3) that bring a body's limbs from its rest pose into the open body's.
+
+    Each turns a segment the shortest way; the trunk rests alike.
+    """
+    at, resting = dict(zip(body.joint_names, body.joint_template, strict=True)), _open_joints()
+    turns = np.tile(np.eye(3), (len(body.parents), 1, 1))
+    for joint, (name, parent) in enumerate(zip(body.joint_names, body.parents, strict=True)):
+        stem, side = stem_and_side(name)
+        end = f"{SEGMENTS.get(stem)}_{side}"
+        if name in resting and end in at and end in resting:
+            turn, _ = Rotation.align_vectors(resting[end] - resting[name], at[end] - at[name])
+            turns[joint] = turn.as_matrix()
+        elif parent >= 0 and stem != LEVEL:
+            turns[joint] = turns[parent]
+    return turns

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.surface.body import LinearBody
 from kinepose_ocp.surface.correspondence import Samples
+from kinepose_ocp.surface.pose_limits import MIRRORED, open_axes, rest_turns, stem_and_side
 
 FAR = 0.25  # m: points farther apart than that tell nothing more
 POINTS = 160  # of either surface, by which a start is judged
@@ -77,15 +78,18 @@ class Start:
     world: np.ndarray
 
 
-def pose_rotations(body: LinearBody, turns: Turns, axes: np.ndarray) -> np.ndarray:
-    """Rotation vectors (K, 3) [rad] of a pose given in degrees about the joints' axes (K, 3, 3)."""
-    rotations = np.zeros((len(body.parents), 3))
+def pose_rotations(body: LinearBody, turns: Turns) -> np.ndarray:
+    """Rotation vectors (K, 3) [rad] of a body in a pose, told in degrees from the open body's rest pose."""
+    told = np.zeros((len(body.parents), 3))
     for joint, name in enumerate(body.joint_names):
-        stem, _, side = name.rpartition("_")
+        stem, side = stem_and_side(name)
         turn = np.radians(turns.get(name, turns.get(stem, (0, 0, 0))))
-        mirror = side == "right" and not stem.startswith("lowerarm")
-        rotations[joint] = (turn * [-1, 1, -1] if mirror else turn) @ axes[joint]
-    return rotations
+        told[joint] = turn * MIRRORED if side == "right" and stem != "lowerarm" else turn
+    told = np.einsum("kij,ki->kj", open_axes(body), told)
+    rest = rest_turns(body)
+    above = rest[np.maximum(body.parents, 0)]
+    local = above.transpose(0, 2, 1) @ Rotation.from_rotvec(told).as_matrix() @ rest
+    return Rotation.from_matrix(local).as_rotvec()
 
 
 def likeness(pose: Samples, mesh: Samples, worlds: np.ndarray) -> np.ndarray:
