@@ -6,9 +6,17 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.chain_file import load_chain
-from kinepose_ocp.surface.articulation import Parts, difference, hinge_ranges, hinge_state, ribcage, turn
+from kinepose_ocp.surface.articulation import (
+    Parts,
+    difference,
+    hinge_ranges,
+    hinge_state,
+    joint_limits,
+    ribcage,
+    turn,
+)
 from kinepose_ocp.surface.envelope import barycentric
-from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins
 from kinepose_ocp.surface.point_costs import WIDTH, PointCosts, PointTable
 from kinepose_ocp.surface.skeleton import open_skeleton
 
@@ -80,6 +88,31 @@ def test_a_knee_bends_backwards_within_the_range_of_fullbody():
     assert np.degrees(angle.item()) == pytest.approx(-70)
     np.testing.assert_allclose(leaves, 0, atol=1e-5)  # the file's axes have six digits
     assert (bent @ [0, 0, -1])[0] < 0  # the shank goes back
+
+
+def test_a_hinge_is_at_its_limit_by_its_angle_not_by_its_laxity():
+    """A knee bent as far as it goes, and an elbow whose axis is twisted by all of its laxity."""
+    skeleton = open_skeleton()
+    knee, elbow = skeleton.joint("knee_left"), skeleton.joint("elbow_right")
+
+    def reached(flexion, twist):
+        turns = dict.fromkeys(skeleton.parts, np.eye(3))
+        turns[knee.child] = Rotation.from_rotvec(np.radians(-flexion) * knee.axes[0]).as_matrix()
+        twisted = Rotation.from_rotvec(np.radians(twist) * elbow.axes[2])
+        bent = Rotation.from_rotvec(np.radians(70) * elbow.axes[0])
+        turns[elbow.child] = (twisted * bent).as_matrix()
+        named = {part: ca.SX(ca.DM(matrix)) for part, matrix in turns.items()}
+        origins = dict(zip(skeleton.parts, part_origins(skeleton), strict=True))
+        parts = Parts(origins, named, dict.fromkeys(named, ca.SX(3, 1)), dict.fromkeys(named, ca.SX.ones(3)))
+        ranges = hinge_ranges(skeleton, load_chain("fullbody"))
+        limits = joint_limits(parts, skeleton, ranges)
+        values = ca.evalf(limits.expression).full().ravel()
+        row = limits.angles[[each.joint.name for each in ranges].index("elbow_right")] + 1
+        return limits.reached(values), values[row] / limits.upper[row]
+
+    assert reached(90, 8) == (0, pytest.approx(1, abs=1e-4))
+    assert reached(160, 8)[0] == 1
+    assert reached(160, 0)[0] == 1
 
 
 def test_turns_and_differences_are_those_of_scipy():

@@ -16,6 +16,7 @@ from kinepose_ocp.chain import Chain
 from kinepose_ocp.surface.skeleton import Skeleton, SkeletonJoint
 
 MILLIMETRE = 1e-3
+AT_BOUND = 1e-4  # rad; a hinge this close to an end of its range is at it
 SHORT = 1e-6  # m; lengths of ligaments are rounded off below this
 FULLBODY = {"knee": "knee", "elbow": "elbow", "mtp": "toes"}  # hinge -> joint of the chain with its ROM
 # rad: how far a hinge's axis may twist and tilt; the knee's tilt is fullbody's varus, others are estimates
@@ -166,21 +167,28 @@ def loose_joints(skeleton: Skeleton) -> Iterator[SkeletonJoint]:
 
 @dataclass(frozen=True, eq=False)
 class Limits:
-    """Constraints of a program: expression (m,) with its bounds (m,)."""
+    """Constraints of a program: expression (m,) with its bounds (m,); angles: its rows of hinges' angles."""
 
     expression: ca.SX
     lower: np.ndarray
     upper: np.ndarray
+    angles: np.ndarray
+
+    def reached(self, values: np.ndarray) -> int:
+        """How many hinges are at an end of their range, from values (m,) of the expression."""
+        angle, lower, upper = (each[self.angles] for each in (values, self.lower, self.upper))
+        return int((np.minimum(angle - lower, upper - angle) < AT_BOUND).sum())
 
 
 def joint_limits(parts: Parts, skeleton: Skeleton, ranges: list[HingeRange]) -> Limits:
     """Hard joints without gap [mm], hinges inside their range [rad] and laxity [1]."""
     gaps = [gap(parts, joint) / MILLIMETRE for joint in hard_joints(skeleton)]
     expressions, lower, upper = list(gaps), [np.zeros(3 * len(gaps))], [np.zeros(3 * len(gaps))]
+    angles = 3 * len(gaps) + 3 * np.arange(len(ranges))
     for hinge in ranges:
         laxity = np.sin(LAXITY.get(hinge.joint.name.partition("_")[0], LAXITY["knee"]))
         angle, leaves = hinge_state(parts, hinge.joint)
         expressions += [angle, leaves]
         lower.append(np.r_[hinge.lower, -laxity])
         upper.append(np.r_[hinge.upper, laxity])
-    return Limits(ca.vertcat(*expressions), np.concatenate(lower), np.concatenate(upper))
+    return Limits(ca.vertcat(*expressions), np.concatenate(lower), np.concatenate(upper), angles)

@@ -30,14 +30,13 @@ IPOPT_OPTIONS = {
     "constr_viol_tol": 1e-5,  # of gaps in mm
     "mu_init": 1e-3,
 }
-AT_BOUND = 1e-4  # rad; a hinge this close to a limit is at it
 Symbols = Mapping[str, ca.SX]
 Terms = Callable[[Parts, Symbols], tuple[ca.SX, Limits]]
 
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """A placed skeleton and how it was found; ``at_bound`` counts the limits of hinges that hold."""
+    """A placed skeleton and how it was found; ``at_bound`` counts hinges at an end of their range."""
 
     placed: PlacedSkeleton
     converged: bool
@@ -163,8 +162,7 @@ class PartsProgram:
         stats = self._solver.stats()
         turns = self._turned(x[self.places[:, :3]].T).full().T.reshape(-1, 3, 3).transpose(0, 2, 1)
         scales = start.scales if self.groups is None else np.exp(x[self.places[:, 6:]])
-        lower, upper = self._limits.lower, self._limits.upper
-        hit = (np.minimum(g - lower, upper - g) < AT_BOUND) & (upper > lower)
         placed = PlacedSkeleton(self.skeleton, start.rotations @ turns, x[self.places[:, 3:6]], scales)
         status = WORDS.get(stats["return_status"], stats["return_status"].replace("_", " ").lower())
-        return Solved(placed, bool(stats["success"]), status, int(stats["iter_count"]), int(hit.sum()))
+        reached = self._limits.reached(g)
+        return Solved(placed, bool(stats["success"]), status, int(stats["iter_count"]), reached)

@@ -77,7 +77,7 @@ def warnings(subject: Subject) -> list[str]:
     if (gap := _gap(subject)) > MOST_GAP:
         found.append(f"a joint of the shoulder girdle gapes by {gap:.0f} mm")
     if subject.hinges_at_limit[0]:
-        found.append(f"limits of {subject.hinges_at_limit[0]} hinges are reached in the rest pose")
+        found.append(f"{subject.hinges_at_limit[0]} hinges are at an end of their range in the rest pose")
     if not ADULT[0] <= subject.surfaces.stature <= ADULT[1]:
         found.append(f"a stature of {subject.surfaces.stature:.2f} m is extrapolated")
     return found + anthropometry.warnings(subject.proportions)

@@ -26,8 +26,8 @@ JUDGED = 5  # frames of a sequence whose bones are measured against the skin
 class Subject:
     """A person's skeleton, at rest and in every pose.
 
-    hinges_at_limit: how many limits of hinges hold, at rest and in every pose; judged: frames whose quality
-    was measured, with these qualities.
+    hinges_at_limit: how many hinges are at an end of their range, at rest and in every pose; judged: frames
+    whose quality was measured, with these qualities.
     """
 
     surfaces: Surfaces
@@ -84,7 +84,7 @@ def make_subject(
 
 
 def _posed(surfaces: Surfaces, resting: PlacedSkeleton, said: Tick) -> tuple[list[PlacedSkeleton], list[int]]:
-    """The skeleton in every pose, and how many limits of hinges hold there."""
+    """The skeleton in every pose, and how many hinges are at an end of their range there."""
     said("building the program of the poses")
     problem = posing_problem(resting.skeleton)
     tied = problem.subject(surfaces.body, surfaces.rest, resting)
