@@ -78,6 +78,9 @@ def test_the_report_tells_what_it_is_worth(made, study):
     assert report["registration"]["body_to_mesh_mean_mm"] < 1
     assert report["bones"]["inside_percent"] > 98 and len(report["bones"]["inside_percent_by_part"]) == 23
     assert report["joints"]["gap_of_balls_and_hinges_mm"] < 0.1
+    overlap = report["joints"]["overlap_of_neighbours_mm"]
+    assert len(overlap) == 22 and 0 < max(overlap.values()) < 10  # 5.3 mm in the template
+    assert report["joints"]["largest_overlap_of_neighbours_mm"] == max(overlap.values())
     assert len(report["anthropometry"]) == 8 and report["limits"] and report["versions"]["kinepose_ocp"]
     standing = command.default_body().posed(np.array(study.SHAPE)).vertices
     assert report["body"]["stature_m"] == pytest.approx(np.ptp(standing[:, 2]), abs=0.005)

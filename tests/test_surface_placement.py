@@ -6,11 +6,12 @@ import pytest
 from kinepose_ocp.errors import DataError, ModelError
 from kinepose_ocp.surface.body import LinearBody, open_body
 from kinepose_ocp.surface.contacts import bony_points, landmark_pairs
+from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.parts_program import PartsProgram
-from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, twin
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins, twin
 from kinepose_ocp.surface.placement import placement_problem
 from kinepose_ocp.surface.quality import joint_gaps, overlap, skeleton_quality
-from kinepose_ocp.surface.skeleton import open_skeleton
+from kinepose_ocp.surface.skeleton import Bone, Skeleton, SkeletonJoint, open_skeleton
 
 pytest.importorskip("igl")
 SHAPES = (np.zeros(16), np.random.default_rng(4).normal(size=16) * 0.8)
@@ -142,14 +143,31 @@ def test_contacts_and_landmarks_are_on_both_sides(skeleton, body):
     assert len(set(pairs.names)) == len(pairs.names) == 4 + 2 * 13
 
 
-def test_overlap_of_two_cubes_is_their_common_volume():
+def box(*size):
     trimesh = pytest.importorskip("trimesh")
-    from kinepose_ocp.surface.mesh import Mesh
+    made = trimesh.creation.box(size).subdivide().subdivide()
+    return Mesh(np.asarray(made.vertices), np.asarray(made.faces))
 
-    cube = trimesh.creation.box((0.1, 0.1, 0.1)).subdivide().subdivide()
-    first = Mesh(np.asarray(cube.vertices), np.asarray(cube.faces))
+
+def test_boxes_overlap_by_the_depth_of_the_deepest_corner():
+    first = box(0.1, 0.1, 0.1)
     second = first.with_vertices(first.vertices + np.array([0.08, 0, 0]))
-    depth, volume = overlap(first, second)
-    assert depth == pytest.approx(0.02, abs=1e-6)
-    assert volume == pytest.approx(0.02 * 0.1 * 0.1, rel=0.05)
-    assert overlap(first, first.with_vertices(first.vertices + 1)) == (0.0, 0.0)
+    assert overlap(first, second) == pytest.approx(0.02, abs=1e-6)
+    assert overlap(first, first.with_vertices(first.vertices + 1)) == 0
+    assert overlap(first, first.with_vertices(first.vertices + np.array([0.1001, 0, 0]))) == 0
+
+
+def test_a_bone_that_is_pushed_into_its_neighbour_is_measured():
+    """Two boxes of 10 cm, the upper one pushed down by 12 mm; by the name of their joint."""
+    bones = tuple(
+        Bone(name, name, mesh.with_vertices(mesh.vertices + np.array([0, 0, height])))
+        for name, mesh, height in (("leg", box(0.1, 0.1, 0.1), 0.05), ("trunk", box(0.2, 0.2, 0.1), 0.15))
+    )
+    joint = SkeletonJoint("hip", "trunk", "leg", np.array([0, 0, 0.1]), np.eye(3), "ball", None, "none")
+    skeleton = Skeleton(("trunk", "leg"), bones, (joint,))
+    at = part_origins(skeleton)
+    skin, none = box(2, 2, 2), np.tile(np.eye(3), (2, 1, 1))
+    for pushed, wanted in ((0.0, 0.0), (0.012, 12.0)):
+        moved = at - np.array([[0, 0, pushed], [0, 0, 0]])
+        found = skeleton_quality(PlacedSkeleton(skeleton, none, moved, np.ones((2, 3))), skin)
+        assert found.overlap_of == {"hip": pytest.approx(wanted, abs=1e-6)}

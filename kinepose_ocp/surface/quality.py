@@ -12,18 +12,6 @@ from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
 
 ENDS = ("hand", "foot", "toes")  # parts whose bones are many, in one rigid piece
 BEYOND = 0.002  # m
-GRID = 0.002  # m: spacing of the points that measure an overlap
-MOST = 60_000  # points of a grid
-
-
-@dataclass(frozen=True, eq=False)
-class Overlap:
-    """Two neighbouring parts in each other: depth [mm] and volume [cm3]."""
-
-    first: str
-    second: str
-    depth_mm: float
-    volume_cm3: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +20,8 @@ class Quality:
 
     inside_percent: bones inside the skin, by area; beyond_percent: more than 2 mm outside, by area;
     protrusion_mm: farthest out, and trunk_protrusion_mm the same without hands, feet and toes; hard_gap_mm
-    and loose_gap_mm: largest gap of balls and hinges, and of loose joints; inside_of, protrusion_of: inside
-    [%] and farthest out [mm] by part.
+    and loose_gap_mm: largest gap of balls and hinges, and of loose joints; inside_of: inside [%] by part;
+    overlap_of: how deep neighbouring parts reach into each other [mm] by joint.
     """
 
     inside_percent: float
@@ -43,7 +31,7 @@ class Quality:
     hard_gap_mm: float
     loose_gap_mm: float
     inside_of: dict[str, float]
-    protrusion_of: dict[str, float]
+    overlap_of: dict[str, float]
 
 
 def vertex_areas(mesh: Mesh) -> np.ndarray:
@@ -83,7 +71,7 @@ def skeleton_quality(placed: PlacedSkeleton, skin: Mesh) -> Quality:
         max((gap for name, gap in gaps.items() if kinds[name] != "loose"), default=0.0),
         max((gap for name, gap in gaps.items() if kinds[name] == "loose"), default=0.0),
         inside,
-        out,
+        overlaps(placed),
     )
 
 
@@ -92,36 +80,25 @@ def percent(area: np.ndarray, chosen: np.ndarray) -> float:
     return float(100 * area[chosen].sum() / area.sum())
 
 
-def overlaps(placed: PlacedSkeleton) -> list[Overlap]:
-    """Overlaps of parts that have a joint with each other; needs libigl.
+def overlaps(placed: PlacedSkeleton) -> dict[str, float]:
+    """How deep [mm] neighbouring parts reach into each other, by the joint between them; needs libigl.
 
-    Template bones touch in their joints and some are open surfaces, so compare with the template's own.
+    The bones of the template touch in their joints: hips overlap by 4.5 mm, wrists by 5.3 mm.
     """
-    found = []
-    for joint in placed.skeleton.joints:
-        first, second = placed.part_mesh(joint.parent), placed.part_mesh(joint.child)
-        depth, volume = overlap(first, second)
-        found.append(Overlap(joint.parent, joint.child, 1e3 * depth, 1e6 * volume))
-    return found
+    meshes = {part: placed.part_mesh(part) for part in placed.skeleton.parts}
+    return {
+        joint.name: 1e3 * overlap(meshes[joint.parent], meshes[joint.child])
+        for joint in placed.skeleton.joints
+    }
 
 
-def overlap(first: Mesh, second: Mesh) -> tuple[float, float]:
-    """Depth [m] of the deepest vertex of one mesh in the other, and common volume [m^3] by a grid."""
+def overlap(first: Mesh, second: Mesh) -> float:
+    """Depth [m] of the deepest vertex of one mesh in the other; needs libigl."""
     lower = np.maximum(first.vertices.min(0), second.vertices.min(0))
     upper = np.minimum(first.vertices.max(0), second.vertices.max(0))
-    if (lower >= upper).any():
-        return 0.0, 0.0
     depth = 0.0
     for mesh, other in ((first, second), (second, first)):
-        near = ((mesh.vertices >= lower) & (mesh.vertices <= upper)).all(1)
-        if near.any():
-            depth = max(depth, float(-Envelope(other).signed_distances(mesh.vertices[near]).min()))
-    if depth <= 0:
-        return 0.0, 0.0
-    spacing = max(GRID, float(np.prod(upper - lower) / MOST) ** (1 / 3))
-    axes = [np.arange(low + spacing / 2, high, spacing) for low, high in zip(lower, upper, strict=True)]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    points = points[Envelope(first).signed_distances(points) < 0] if len(points) else points
-    if not len(points):
-        return depth, 0.0
-    return depth, float((Envelope(second).signed_distances(points) < 0).sum() * spacing**3)
+        near = mesh.vertices[((mesh.vertices >= lower) & (mesh.vertices <= upper)).all(1)]
+        if len(near):
+            depth = max(depth, float(-Envelope(other).signed_distances(near).min()))
+    return depth

@@ -54,6 +54,10 @@ def report(subject: Subject, source: str) -> dict[str, Any]:
     found["joints"] = {
         "gap_of_balls_and_hinges_mm": round(max(each.hard_gap_mm for each in subject.qualities), 4),
         "gap_of_loose_joints_mm": round(_gap(subject), 2),
+        "largest_overlap_of_neighbours_mm": round(
+            max(max(each.overlap_of.values(), default=0.0) for each in subject.qualities), 2
+        ),
+        "overlap_of_neighbours_mm": {joint: round(value, 2) for joint, value in bones.overlap_of.items()},
         "hinge_limits_reached_at_rest": subject.hinges_at_limit[0],
         "hinge_limits_reached_in_poses": list(subject.hinges_at_limit[1:]),
     }
