@@ -4,6 +4,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.surface.body import Posed
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, twin
 from kinepose_ocp.surface.skin_parts import parts_of_rig
 
 
@@ -46,3 +47,14 @@ def driven(body, rest, placed, angles):
 def degrees_between(first, second):
     """Angles (P,) [degree] between rotations (P, 3, 3)."""
     return np.degrees(Rotation.from_matrix(first.swapaxes(1, 2) @ second).magnitude())
+
+
+def mirror_image(placed):
+    """A placed skeleton reflected in the plane y = 0: left parts where the right ones were."""
+    order, flip = [placed.part_index(twin(part)) for part in placed.skeleton.parts], np.diag([1.0, -1, 1])
+    return PlacedSkeleton(
+        placed.skeleton,
+        flip @ placed.rotations[order] @ flip,
+        placed.translations[order] @ flip,
+        placed.scales[order],
+    )

@@ -141,13 +141,6 @@ def test_a_shape_may_be_shorter_than_the_components(body):
     np.testing.assert_array_equal(body.posed(full[:2]).vertices, body.posed(full).vertices)
 
 
-def test_a_body_with_a_shape_has_it_as_template(body):
-    shape = np.random.default_rng(3).normal(size=16)
-    np.testing.assert_allclose(
-        body.with_shape(shape).posed().vertices, body.posed(shape).vertices, atol=1e-12
-    )
-
-
 def test_inputs_of_another_size_are_refused(body):
     with pytest.raises(DataError, match=r"a shape of \(17,\) for a body of 16 shape components"):
         body.posed(np.zeros(17))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from surface_motion import mirror_image
 
 from kinepose_ocp.errors import DataError, ModelError
 from kinepose_ocp.surface.body import LinearBody, open_body
@@ -48,7 +49,7 @@ def test_bones_lie_inside_the_skin_and_joints_are_closed(body, placements, numbe
 def test_left_and_right_have_the_same_scales_and_mirrored_places(placements):
     for placement in placements:
         placed = placement.placed
-        mirrored = placed.mirrored()
+        mirrored = mirror_image(placed)
         for part in placed.skeleton.parts:
             number, other = placed.part_index(part), placed.part_index(twin(part))
             np.testing.assert_allclose(placed.scales[number], placed.scales[other], atol=1e-9)

@@ -113,22 +113,6 @@ def warnings(found: Sequence[Proportion]) -> list[str]:
     ]
 
 
-def table(found: Sequence[Proportion]) -> str:
-    """Text: a line for every segment with its length, share, and deviation from every source [percent]."""
-    sources = (WINTER, LEVA_MEN, LEVA_WOMEN)
-    lines = [f"{'segment':38s}{'mm':>6s}{'% of H':>8s}" + "".join(f"{source:>24s}" for source in sources)]
-    for one in found:
-        cells = [
-            f"{100 * one.published[source]:.1f} ({one.deviations[source]:+.1f} %)"
-            if source in one.published
-            else "-"
-            for source in sources
-        ]
-        row = f"{one.segment:38s}{1000 * one.length:6.0f}{100 * one.share:8.1f}"
-        lines.append(row + "".join(f"{cell:>24s}" for cell in cells))
-    return "\n".join(lines)
-
-
 def _range(one: Proportion) -> str:
     low, high = min(one.published.values()), max(one.published.values())
     return f"{100 * low:.1f} to {100 * high:.1f} %"

@@ -5,7 +5,7 @@ World: metres, x forward, y left, z up. Rotations are rotation vectors [rad] rel
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -199,15 +199,6 @@ class LinearBody:
     def mesh(self, posed: Posed) -> Mesh:
         """Return the skin of a posed body."""
         return Mesh(posed.vertices, self.faces)
-
-    def with_shape(self, shape: np.ndarray) -> LinearBody:
-        """Return the body whose template is this one's of a given shape (S,); its shape directions stay."""
-        numbers = np.asarray(shape, dtype=float)
-        return replace(
-            self,
-            template=self.template + self.shape_directions @ numbers,
-            joint_template=self.joint_template + self.joint_directions @ numbers,
-        )
 
 
 def body_of_arrays(arrays: dict[str, np.ndarray]) -> LinearBody:

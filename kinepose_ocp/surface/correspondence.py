@@ -59,12 +59,12 @@ class Samples:
         return self._tree.query(np.c_[points, NORMAL_LENGTH * normals])[1]
 
 
-def sampled(mesh: Mesh, count: int, seed: int = 0) -> Samples:
+def sampled(mesh: Mesh, count: int) -> Samples:
     """Return points spread evenly by area over a mesh, with normals interpolated between its vertices.
 
-    The points come in random order (of the seed), so that any stretch of them is spread evenly as well.
+    The points come in random order, always the same, so that any stretch of them is spread evenly as well.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     cumulated = np.cumsum(np.linalg.norm(mesh.face_normals(), axis=1))
     wanted = (np.arange(count) + random.uniform(size=count)) / count * cumulated[-1]
     face = np.minimum(np.searchsorted(cumulated, wanted), len(mesh.faces) - 1)

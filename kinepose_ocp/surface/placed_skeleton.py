@@ -116,16 +116,6 @@ class PlacedSkeleton:
         """Return the skeleton of the same scales with other rotations and translations."""
         return replace(self, rotations=rotations, translations=translations)
 
-    def mirrored(self) -> PlacedSkeleton:
-        """Return the mirror image: left parts where the right ones were, reflected in the plane y = 0."""
-        order = [self.part_index(twin(part)) for part in self.skeleton.parts]
-        return PlacedSkeleton(
-            self.skeleton,
-            FLIP @ self.rotations[order] @ FLIP,
-            self.translations[order] @ FLIP,
-            self.scales[order],
-        )
-
 
 def twin(name: str) -> str:
     """Return the name on the other side; that of the middle stays."""

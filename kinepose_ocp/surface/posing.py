@@ -163,7 +163,7 @@ class PosingProblem:
         self._rest, sizes = self._rest_values()
         count = len(skeleton.parts)
         shapes = {"skin": (9, count), "rig": (9, count), "carry": (9, count), "resting": (9, count)}
-        shapes |= {"carry_weight": (1, 1), "rig_weight": (1, 1), "rest": (sizes, 1)}
+        shapes |= {"carry_weight": (1, 1), "rest": (sizes, 1)}
         self.program = PartsProgram(skeleton, self.owner, None, shapes, self._terms)
 
     # ---- what a rest pose fixes --------------------------------------------------------------------
@@ -209,7 +209,7 @@ class PosingProblem:
             skin, rig, carry = (ca.reshape(symbols[n][:, number], 3, 3) for n in ("skin", "rig", "carry"))
             turned, share = parts.rotations[part], 1 / float(self.soft[number]) ** 2
             cost += share * joints.difference(turned, skin) / weights.skin**2
-            cost += share * symbols["rig_weight"] * joints.difference(turned, rig)
+            cost += share * joints.difference(turned, rig) / weights.rig**2
             cost += symbols["carry_weight"] * joints.difference(turned, carry)
         cost += self._shared(parts, symbols)
         return cost, joints.joint_limits(parts, self.skeleton, self.ranges)
@@ -248,7 +248,6 @@ class PosingProblem:
                 "rig": columns(guess.rig),
                 "carry": columns(start.rotations),
                 "carry_weight": np.array([weight]),
-                "rig_weight": np.array([1 / self.weights.rig**2]),
             }
             for _ in range(INNER if last is None else 1):
                 solved = self.program.solve(start, subject.table(skin, start), numbers)

@@ -153,14 +153,14 @@ def _welded(mesh: Mesh) -> Mesh:
 
 
 # ---- of the fit ------------------------------------------------------------------------------------
-def measured(body: LinearBody, posed: Posed, mesh: Mesh, seed: int = 0) -> Residual:
+def measured(body: LinearBody, posed: Posed, mesh: Mesh) -> Residual:
     """Measure a posed body against a mesh [m], both ways, exactly between triangles."""
     skin = body.mesh(posed)
     found = closest_points(skin.vertices, mesh)
     area = _vertex_areas(skin)
     whole = np.where(found.at_hole, 0.0, area)
     agree = (found.normals * skin.vertex_normals()).sum(1) > AGREEING
-    points = sampled(mesh, MESH_SAMPLES, seed)
+    points = sampled(mesh, MESH_SAMPLES)
     back = closest_points(points.points, skin).distance * 1e3
     there = found.distance * 1e3
     parts = np.full(len(area), "body") if body.vertex_parts is None else body.vertex_parts
