@@ -84,10 +84,6 @@ def test_the_report_tells_what_it_is_worth(made, study):
     assert len(report["anthropometry"]) == 8 and report["limits"] and report["versions"]["kinepose_ocp"]
     standing = command.default_body().posed(np.array(study.SHAPE)).vertices
     assert report["body"]["stature_m"] == pytest.approx(np.ptp(standing[:, 2]), abs=0.005)
-    beyond = [
-        one["segment"] for one in report["anthropometry"] if abs(one["outside_of_all_sources_percent"]) > 5
-    ]
-    assert all(any(text.startswith(segment) for text in report["warnings"]) for segment in beyond)
 
 
 def test_the_datasets_agree_with_the_meshes(made):

@@ -57,14 +57,6 @@ def test_a_segment_beyond_all_sources_is_named():
     )
 
 
-def test_the_published_shares_add_up_to_a_person():
-    """Vertical segments of de Leva's men reach from the shoulders to the ankle, which is near the floor."""
-    shares = anthropometry.PUBLISHED
-    parts = ("thigh (hip - knee)", "shank (knee - ankle)", "trunk (middle of hips - of shoulders)")
-    below = sum(shares[part][anthropometry.LEVA_MEN] for part in parts)
-    assert 0.95 - 0.182 < below < 1 - 0.182  # 0.182: above the shoulders, Winter
-
-
 def test_a_stature_must_be_a_length():
     with pytest.raises(DataError, match=r"a stature must be a positive number \[m\], found -1"):
         anthropometry.proportions(person(), -1)
