@@ -257,9 +257,9 @@ def skeleton(
     body_model: Annotated[
         Path | None, typer.Option(help="SMPL (.npz .pkl) or STAR (.npz) model; the open body by default")
     ] = None,
-    up: Annotated[Up, typer.Option(help="Axis of the mesh that points up")] = Up.auto,
+    up: Annotated[Up, typer.Option(help="Axis of the mesh, or of meshes, that points up")] = Up.auto,
     landmarks: Annotated[
-        Path | None, typer.Option(help="Where landmarks are on the mesh: .yaml lines 'name: [x, y, z]'")
+        Path | None, typer.Option(help="Where landmarks are on one mesh: .yaml lines 'name: [x, y, z]'")
     ] = None,
     rate: Annotated[
         float | None, typer.Option(help="Sampling rate of a sequence [Hz], where the file has none")

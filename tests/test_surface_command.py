@@ -220,6 +220,20 @@ def bad_folder(folder):
         (["broken.ply"], "broken.ply: not a readable mesh"),
         (["ball.ply"], "ball.ply: the mesh is of no body's size"),
         (["empty.npz", "--rate", "30"], "needed: arrays vertices, faces, or shape, rotations, translation"),
+        (
+            ["empty.npz"],
+            "needed: arrays vertices, faces, or shape, rotations, translation; found: none of them",
+        ),
+        (
+            ["body.ply", "--rate", "30"],
+            "body.ply: --rate has no meaning for one mesh; possible: --up, --landmarks",
+        ),
+        (["norate.npz", "--landmarks", "marks.yaml"], "--landmarks has no meaning for a sequence of meshes"),
+        (["poses.npz", "--landmarks", "marks.yaml"], "--landmarks has no meaning for a sequence of poses"),
+        (
+            ["poses.npz", "--up", "y"],
+            "poses.npz: --up has no meaning for a sequence of poses; possible: --rate",
+        ),
         (["norate.npz"], "no array 'rate'; give the sampling rate with --rate"),
         (["flat.npz"], "vertices of a sequence must be (T, V, 3), found (4, 3)"),
         (["poses.npz", "--rate", "30"], "rotations of shape (5, 3) for a body of 23 joints"),

@@ -33,7 +33,13 @@ from kinepose_ocp.surface_figures import plot_skeleton
 from kinepose_ocp.yaml_file import read_yaml
 
 NEEDED = {"trimesh": "trimesh", "igl": "libigl"}  # module: package
-MESHES, POSES = ("vertices", "faces"), ("shape", "rotations", "translation")
+ONE_MESH, MESHES, POSES = "one mesh", "a sequence of meshes", "a sequence of poses"
+ARRAYS = {MESHES: ("vertices", "faces"), POSES: ("shape", "rotations", "translation")}  # kind of .npz: needed
+OPTIONS = {  # kind of input: what may be said about it
+    ONE_MESH: ("up", "landmarks"),
+    MESHES: ("up", "rate"),
+    POSES: ("rate",),
+}
 
 
 @dataclass(frozen=True)
@@ -99,27 +105,54 @@ def read_surfaces(request: Request, body: LinearBody, tick: Tick | None = None) 
         ``PATH: ...`` for anything that is not usable.
     """
     path = request.source
-    suffix = path.suffix.lower()
-    if suffix not in (*SUFFIXES, ".npz"):
-        raise DataError(f"{path}: not a body's surface; possible: {', '.join((*SUFFIXES, '.npz'))}")
-    if request.landmarks is not None and suffix == ".npz":
-        raise DataError(f"{request.landmarks}: landmarks are for one mesh, not for a sequence")
-    if suffix != ".npz":
+    arrays = _arrays(path)
+    kind = _kind(path, arrays)
+    _check_options(request, kind)
+    if kind == ONE_MESH:
         mesh = read_mesh(path)
         marks = None if request.landmarks is None else read_landmarks(request.landmarks)
         if tick is not None:
             tick("registering the body")
         return _told(path, lambda: surfaces.of_mesh(mesh, body, marks, request.up))
-    arrays = read_arrays(path, (*MESHES, *POSES, "rate"))
     rate = _rate(arrays, request)
-    if all(name in arrays for name in MESHES):
+    if kind == MESHES:
         meshes = _told(path, lambda: _meshes(arrays["vertices"], arrays["faces"]))
         return _told(path, lambda: surfaces.of_meshes(meshes, rate, body, request.up, tick))
-    if all(name in arrays for name in POSES):
-        poses = (arrays["shape"], arrays["rotations"], arrays["translation"])
-        return _told(path, lambda: surfaces.of_poses(body, *poses, rate))
+    shape, rotations, translation = (arrays[name] for name in ARRAYS[POSES])
+    return _told(path, lambda: surfaces.of_poses(body, shape, rotations, translation, rate))
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Arrays of a sequence; none for the file of one mesh."""
+    suffix = path.suffix.lower()
+    if suffix not in (*SUFFIXES, ".npz"):
+        raise DataError(f"{path}: not a body's surface; possible: {', '.join((*SUFFIXES, '.npz'))}")
+    return read_arrays(path, (*ARRAYS[MESHES], *ARRAYS[POSES], "rate")) if suffix == ".npz" else {}
+
+
+def _kind(path: Path, arrays: dict[str, np.ndarray]) -> str:
+    """Which of :data:`OPTIONS` a file is."""
+    if path.suffix.lower() != ".npz":
+        return ONE_MESH
+    for kind, names in ARRAYS.items():
+        if all(name in arrays for name in names):
+            return kind
+    needed = ", or ".join(", ".join(names) for names in ARRAYS.values())
     held = ", ".join(arrays) or "none of them"
-    raise DataError(f"{path}: needed: arrays {', '.join(MESHES)}, or {', '.join(POSES)}; found: {held}")
+    raise DataError(f"{path}: needed: arrays {needed}; found: {held}")
+
+
+def _check_options(request: Request, kind: str) -> None:
+    """Refuse options that have no meaning for a kind of input."""
+    given = {
+        "up": request.up != surfaces.AUTOMATIC,
+        "landmarks": request.landmarks is not None,
+        "rate": request.rate is not None,
+    }
+    for name in given:
+        if given[name] and name not in OPTIONS[kind]:
+            allowed = ", ".join(f"--{each}" for each in OPTIONS[kind])
+            raise DataError(f"{request.source}: --{name} has no meaning for {kind}; possible: {allowed}")
 
 
 def _told(path: Path, make: Any) -> Any:
