@@ -12,10 +12,10 @@ import numpy as np
 
 from kinepose_ocp import cli
 from kinepose_ocp.surface import open_body, write_mesh
+from kinepose_ocp.surface.orientation import MeshFrame
+from kinepose_ocp.surface.surfaces import UPS
 
-TO_MESH = 100 * np.array(
-    [[0.0, 1, 0], [0, 0, 1], [1, 0, 0]]
-)  # cm; x left, y up, z forward, as graphics programs
+FRAME = MeshFrame("centimetres", UPS["y"])  # x left, y up, z forward, as graphics programs
 SHAPE = (0.8, -0.6, 0.5, 0.4, -0.3)  # standard deviations of the first shape components
 STEP_DEG = {  # rotation vectors; x forward, y left, z up
     "upperleg_left": (0, -28, 0),
@@ -36,7 +36,7 @@ def main(folder: Path) -> dict:
         rotations[body.joint_index(name)] = np.radians(degrees)
     source = folder.with_name(folder.name + "_body.ply")
     mesh = body.mesh(body.posed(np.array(SHAPE), rotations))
-    write_mesh(mesh.with_vertices(mesh.vertices @ TO_MESH.T), source)
+    write_mesh(mesh.with_vertices(FRAME.to_mesh(mesh.vertices)), source)
     try:
         cli.main(["skeleton", str(source), "-o", str(folder)])
     except SystemExit as end:

@@ -21,6 +21,7 @@ from kinepose_ocp import metrics, plotting
 from kinepose_ocp.surface import open_body
 from kinepose_ocp.surface.bone_keypoints import chain_rotations, keypoint_dataset
 from kinepose_ocp.surface.command import default_skeleton
+from kinepose_ocp.surface.skeleton_dataset import quaternions
 from kinepose_ocp.surface.subject import Subject, make_subject
 from kinepose_ocp.surface.surfaces import Surfaces, of_poses
 from kinepose_ocp.synthetic import measure
@@ -103,9 +104,7 @@ def _about(axis, degrees) -> Rotation:
 def bone_orientations(subject: Subject) -> xr.Dataset:
     """Orientation of the bones as a motion that solutions can be compared with."""
     turns = chain_rotations(subject.chain, subject)
-    values = np.stack(
-        [Rotation.from_matrix(turn).as_quat()[:, [3, 0, 1, 2]] for turn in turns.values()], axis=1
-    )
+    values = quaternions(np.stack(list(turns.values()), axis=1))
     coords = {"time": subject.surfaces.time, "joint": list(turns), "quaternion": list("wxyz")}
     return xr.Dataset({"orientation_global": (("time", "joint", "quaternion"), values)}, coords)
 

@@ -66,7 +66,9 @@ def test_bones_are_where_the_users_mesh_is(made, study):
     assert len(parts) == 2
     assert (bones.bounds[0] > skin.bounds[0] - 1).all() and (bones.bounds[1] < skin.bounds[1] + 1).all()  # cm
     body = command.default_body()
-    hip = study.TO_MESH @ body.posed(np.array(study.SHAPE)).joint_positions[body.joint_index("upperleg_left")]
+    hip = (
+        body.posed(np.array(study.SHAPE)).joint_positions[body.joint_index("upperleg_left")][[1, 2, 0]] * 100
+    )
     head = parts[0].vertices[np.linalg.norm(parts[0].vertices - hip, axis=1).argmin()]
     assert np.linalg.norm(head - hip) < 5  # cm
 

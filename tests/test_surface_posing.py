@@ -1,11 +1,13 @@
 """Posing a placed skeleton: known motions come back, joints stay closed, sequences, mirror images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 from surface_motion import both, degrees_between, driven, mirror_image, rig_pose
 
-from kinepose_ocp.errors import DataError
+from kinepose_ocp.errors import DataError, SolveError
 from kinepose_ocp.surface import posing
 from kinepose_ocp.surface.body import Posed, open_body
 from kinepose_ocp.surface.parts_program import PartsProgram
@@ -75,6 +77,19 @@ def test_known_motions_of_bones_are_found_from_the_skin_alone(body, rest, placed
         off = degrees_between(found.placed.rotations, truth.rotations)
         assert off[pelvis] < 3
         assert np.delete(off, pelvis).max() < 2
+
+
+def test_a_pose_that_is_not_found_is_told_by_its_number(body, rest, placed, monkeypatch):
+    frames = PosingProblem.frames
+
+    def failing(problem, subject, targets):
+        first, second = frames(problem, subject, targets)
+        yield first
+        yield replace(second, converged=False, status="too many iterations")
+
+    monkeypatch.setattr(PosingProblem, "frames", failing)
+    with pytest.raises(SolveError, match=r"^pose 2 of the skeleton was not found: too many iterations$"):
+        pose(placed, body, rest, [rest, rest])
 
 
 def test_hinges_bend_about_their_axis_only(body, rest, placed, seat):

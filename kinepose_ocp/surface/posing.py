@@ -273,20 +273,25 @@ def posing_problem(skeleton: Skeleton) -> PosingProblem:
     return PosingProblem(skeleton)
 
 
-def pose(
+def posed_frames(
     placed: PlacedSkeleton, body: LinearBody, rest: Posed, targets: Iterable[Posed]
-) -> list[PlacedSkeleton]:
-    """Pose a skeleton, placed in a body at rest, into the poses of a sequence.
+) -> Iterator[Solved]:
+    """Pose a skeleton, placed in a body at rest, into the poses of a sequence, one after the other.
 
     Raises
     ------
     SolveError
-        When a pose does not converge.
+        When a pose does not converge; it names the pose, the first one as 1.
     """
     problem = posing_problem(placed.skeleton)
-    found = []
-    for number, solved in enumerate(problem.frames(problem.subject(body, rest, placed), targets)):
+    for number, solved in enumerate(problem.frames(problem.subject(body, rest, placed), targets), start=1):
         if not solved.converged:
             raise SolveError(f"pose {number} of the skeleton was not found: {solved.status}")
-        found.append(solved.placed)
-    return found
+        yield solved
+
+
+def pose(
+    placed: PlacedSkeleton, body: LinearBody, rest: Posed, targets: Iterable[Posed]
+) -> list[PlacedSkeleton]:
+    """Return what :func:`posed_frames` finds."""
+    return [solved.placed for solved in posed_frames(placed, body, rest, targets)]

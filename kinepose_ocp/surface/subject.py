@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinepose_ocp.chain import Chain
-from kinepose_ocp.errors import SolveError
 from kinepose_ocp.surface.anthropometry import Proportion, proportions
 from kinepose_ocp.surface.joint_geometry import JointGeometry, placed_geometry
 from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
 from kinepose_ocp.surface.placement import placement_problem
-from kinepose_ocp.surface.posing import posing_problem
+from kinepose_ocp.surface.posing import posed_frames
 from kinepose_ocp.surface.quality import Quality, skeleton_quality
 from kinepose_ocp.surface.skeleton import Skeleton
 from kinepose_ocp.surface.surfaces import Surfaces, Tick
@@ -86,13 +85,9 @@ def make_subject(
 def _posed(surfaces: Surfaces, resting: PlacedSkeleton, said: Tick) -> tuple[list[PlacedSkeleton], list[int]]:
     """The skeleton in every pose, and how many hinges are at an end of their range there."""
     said("building the program of the poses")
-    problem = posing_problem(resting.skeleton)
-    tied = problem.subject(surfaces.body, surfaces.rest, resting)
     poses: list[PlacedSkeleton] = []
     at_limit: list[int] = []
-    for solved in problem.frames(tied, surfaces.targets):
-        if not solved.converged:
-            raise SolveError(f"pose {len(poses) + 1} of the skeleton was not found: {solved.status}")
+    for solved in posed_frames(resting, surfaces.body, surfaces.rest, surfaces.targets):
         poses.append(solved.placed)
         at_limit.append(solved.at_bound)
         said(f"posing the bones: {len(poses)} of {len(surfaces.targets)}")
