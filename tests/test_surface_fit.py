@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.surface.body import LinearBody, open_body
 from kinepose_ocp.surface.body_fit import BodyFit, BodyState, NormalEquations
-from kinepose_ocp.surface.correspondence import boundary_edges, closest_points, sampled, spread_vertices
+from kinepose_ocp.surface.correspondence import closest_points, sampled, spread_vertices
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.orientation import world_rotations
 from kinepose_ocp.surface.pose_limits import pose_limits
@@ -215,7 +215,7 @@ def test_closest_points_know_holes():
     assert found.at_hole.tolist() == [False, True, True, False]
     assert np.allclose(found.distance, [0.3, np.hypot(0.1, 0.04 / 2**0.5), 0.2, 0.2], atol=1e-9)
     assert np.allclose(found.normals, [0, 0, 1])
-    assert len(boundary_edges(flat)) == 43
+    assert len(flat.boundary_edges()) == 43
 
 
 def test_samples_are_spread_by_area(body):

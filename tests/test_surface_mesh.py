@@ -21,6 +21,20 @@ def test_a_cube_is_closed_and_has_the_volume_and_normals_of_a_cube():
     assert CUBE.with_vertices(2 * CORNERS).volume() == pytest.approx(8.0)
 
 
+def test_a_cube_has_the_area_and_edges_of_a_cube():
+    """Six squares, each of two triangles: 12 edges and 6 diagonals; an open one has a rim of three."""
+    np.testing.assert_allclose(CUBE.vertex_areas().sum(), 6.0)
+    around = [sum(vertex in face for face in CUBE.faces.tolist()) / 6 for vertex in range(8)]
+    np.testing.assert_allclose(CUBE.vertex_areas(), around)
+    edges, faces = CUBE.edges()
+    lengths = np.linalg.norm(CORNERS[edges[:, 0]] - CORNERS[edges[:, 1]], axis=1)
+    np.testing.assert_allclose(np.sort(lengths), [1.0] * 12 + [2**0.5] * 6)
+    assert (faces == 2).all() and not CUBE.boundary_vertices().any()
+    opened = Mesh(CORNERS, CUBE.faces[1:])
+    assert np.flatnonzero(opened.boundary_vertices()).tolist() == sorted(CUBE.faces[0].tolist())
+    assert {tuple(edge) for edge in opened.boundary_edges().tolist()} == {(0, 1), (0, 3), (1, 3)}
+
+
 def test_a_vertex_without_faces_has_no_normal():
     lonely = Mesh(np.vstack([CORNERS, [[5, 5, 5]]]), CUBE.faces)
     np.testing.assert_array_equal(lonely.vertex_normals()[-1], 0.0)

@@ -8,26 +8,11 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import cKDTree
 
-from kinepose_ocp.errors import DataError
+from kinepose_ocp.surface.envelope import barycentric, libigl
 from kinepose_ocp.surface.mesh import Mesh
 
 NORMAL_LENGTH = 0.15  # m that unit normals count: opposite sides of a limb are 0.3 m apart
 COMPATIBLE = 0.3  # cosine below which two normals do not belong together
-
-
-def boundary_edges(mesh: Mesh) -> np.ndarray:
-    """Return the edges (E, 2) that only one face has."""
-    edges = np.sort(np.vstack([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]), axis=1)
-    total = len(mesh.vertices)
-    keys, count = np.unique(edges[:, 0] * total + edges[:, 1], return_counts=True)
-    return np.stack(np.divmod(keys[count == 1], total), axis=1)
-
-
-def boundary_vertices(mesh: Mesh) -> np.ndarray:
-    """Return which vertices (V,) lie on an edge that only one face has."""
-    on_edge = np.zeros(len(mesh.vertices), bool)
-    on_edge[boundary_edges(mesh).ravel()] = True
-    return on_edge
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +60,7 @@ def sampled(mesh: Mesh, count: int) -> Samples:
     normals = np.einsum("nc,ncx->nx", weights, mesh.vertex_normals()[corners])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     order = random.permutation(count)
-    at_hole = (weights * boundary_vertices(mesh)[corners]).sum(1) > 0.5
+    at_hole = (weights * mesh.boundary_vertices()[corners]).sum(1) > 0.5
     return Samples(points[order], normals[order], at_hole[order])
 
 
@@ -106,25 +91,10 @@ def closest_points(points: np.ndarray, mesh: Mesh) -> ClosestPoints:
     DataError
         Without libigl.
     """
-    try:
-        import igl
-    except ImportError:
-        raise DataError("distances to meshes need libigl: pip install 'kinepose_ocp[surface]'") from None
-    squared, face, closest = igl.point_mesh_squared_distance(
-        np.ascontiguousarray(points), np.ascontiguousarray(mesh.vertices), np.ascontiguousarray(mesh.faces)
-    )[:3]
-    corners = mesh.vertices[mesh.faces[face]]
-    doubled = mesh.face_normals()[face]
-    area = np.maximum((doubled**2).sum(1), 1e-30)
-    share = np.stack(  # barycentric: how much of each corner
-        [
-            (np.cross(corners[:, (k + 1) % 3] - closest, corners[:, (k + 2) % 3] - closest) * doubled).sum(1)
-            / area
-            for k in range(3)
-        ],
-        axis=1,
-    )
-    rim = boundary_vertices(mesh)[mesh.faces[face]]
+    arrays = [np.ascontiguousarray(values) for values in (points, mesh.vertices, mesh.faces)]
+    squared, face, closest = libigl().point_mesh_squared_distance(*arrays)[:3]
+    share = barycentric(mesh.vertices[mesh.faces[face]], closest)
+    rim = mesh.boundary_vertices()[mesh.faces[face]]
     away = share < 1e-4  # corners that the closest point's edge or vertex does not touch
     at_hole = away.any(1) & (rim | away).all(1)
     normals = np.einsum("nk,nkx->nx", share, mesh.vertex_normals()[mesh.faces[face]])

@@ -45,19 +45,19 @@ class Envelope:
             Without libigl.
         """
         arrays = [np.ascontiguousarray(values) for values in (points, self.mesh.vertices, self.mesh.faces)]
-        distances = np.sqrt(np.asarray(_igl().point_mesh_squared_distance(*arrays)[0]))
+        distances = np.sqrt(np.asarray(libigl().point_mesh_squared_distance(*arrays)[0]))
         return np.where(self.contains(points), -distances, distances)
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Whether points (N, 3) [m] are inside, by their winding number; needs libigl."""
         arrays = [np.ascontiguousarray(values) for values in (self.mesh.vertices, self.mesh.faces, points)]
-        return np.asarray(_igl().fast_winding_number(*arrays)) > 0.5
+        return np.asarray(libigl().fast_winding_number(*arrays)) > 0.5
 
     def nearest(self, points: np.ndarray, among: np.ndarray) -> Nearest:
         """Return the skin next to points (N, 3) [m] among some faces (numbers); needs libigl."""
         faces = self.mesh.faces[among]
         arrays = [np.ascontiguousarray(values) for values in (points, self.mesh.vertices, faces)]
-        squared, found, closest = _igl().point_mesh_squared_distance(*arrays)
+        squared, found, closest = libigl().point_mesh_squared_distance(*arrays)
         corners = barycentric(self.mesh.vertices[faces[found]], closest)
         return Nearest(np.asarray(among)[found], corners, np.sqrt(squared))
 
@@ -92,8 +92,9 @@ def barycentric(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
     return inside / inside.sum(1, keepdims=True)
 
 
-def _igl() -> ModuleType:
+def libigl() -> ModuleType:
+    """Return the module of libigl; :class:`DataError` says what to install without it."""
     try:
         return importlib.import_module("igl")
     except ImportError:
-        raise DataError("distances from a skin need libigl: pip install 'kinepose_ocp[surface]'") from None
+        raise DataError("distances from surfaces need libigl: pip install 'kinepose_ocp[surface]'") from None

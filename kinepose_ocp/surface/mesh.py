@@ -66,16 +66,35 @@ class Mesh:
         """Enclosed volume [m^3] of a closed mesh; negative when its faces look inward."""
         return float(np.einsum("fc,fc->", self.face_normals(), self.vertices[self.faces[:, 0]]) / 6)
 
-    def edge_faces(self) -> np.ndarray:
-        """How many faces share each edge (E,): 2 everywhere on a closed surface."""
-        edges = np.sort(
-            np.vstack([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]]), axis=1
-        )
-        return np.unique(edges, axis=0, return_counts=True)[1]
+    def vertex_areas(self) -> np.ndarray:
+        """Area (V,) [m^2] of each vertex: a third of the faces around it."""
+        third = np.repeat(np.linalg.norm(self.face_normals(), axis=1) / 6, 3)
+        return np.bincount(self.faces.ravel(), third, minlength=len(self.vertices))
+
+    def sides(self) -> np.ndarray:
+        """Sides (3 F, 2) of all faces, each from vertex to vertex as its face is wound."""
+        return np.vstack([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
+
+    def edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges (E, 2), the lower vertex first, and how many faces share each (E,)."""
+        lower, upper = np.sort(self.sides(), axis=1).T
+        keys, faces = np.unique(lower * len(self.vertices) + upper, return_counts=True)
+        return np.stack(np.divmod(keys, len(self.vertices)), axis=1), faces
+
+    def boundary_edges(self) -> np.ndarray:
+        """Edges (E, 2) that only one face has."""
+        edges, faces = self.edges()
+        return edges[faces == 1]
+
+    def boundary_vertices(self) -> np.ndarray:
+        """Which vertices (V,) lie on an edge that only one face has."""
+        on_edge = np.zeros(len(self.vertices), bool)
+        on_edge[self.boundary_edges().ravel()] = True
+        return on_edge
 
     def is_closed(self) -> bool:
         """Whether every edge has two faces."""
-        return bool((self.edge_faces() == 2).all())
+        return bool((self.edges()[1] == 2).all())
 
 
 def read_mesh(path: str | os.PathLike[str]) -> Mesh:

@@ -34,15 +34,6 @@ class Quality:
     overlap_of: dict[str, float]
 
 
-def vertex_areas(mesh: Mesh) -> np.ndarray:
-    """Area (V,) [m^2] of each vertex: a third of the faces around it."""
-    areas = np.zeros(len(mesh.vertices))
-    third = np.linalg.norm(mesh.face_normals(), axis=1) / 6
-    for corner in range(3):
-        np.add.at(areas, mesh.faces[:, corner], third)
-    return areas
-
-
 def joint_gaps(placed: PlacedSkeleton) -> dict[str, float]:
     """Gap [mm] of every joint."""
     ends = placed.joint_ends()
@@ -54,7 +45,7 @@ def skeleton_quality(placed: PlacedSkeleton, skin: Mesh) -> Quality:
     """Measure a placed skeleton against the closed skin of its body; needs libigl."""
     envelope, parts = Envelope(skin), placed.skeleton.parts
     meshes = [placed.part_mesh(part) for part in parts]
-    areas = [vertex_areas(mesh) for mesh in meshes]
+    areas = [mesh.vertex_areas() for mesh in meshes]
     ends = np.cumsum([len(mesh.vertices) for mesh in meshes])[:-1]
     heights = np.split(envelope.signed_distances(np.vstack([mesh.vertices for mesh in meshes])), ends)
     area, height = np.concatenate(areas), np.concatenate(heights)

@@ -76,9 +76,8 @@ def sound_mesh(mesh: Mesh, bars: Bars) -> Mesh:
     welded = _welded(mesh)
     if len(welded.faces) < 100:
         raise DataError(f"the mesh has {len(welded.faces)} faces with an area; no body has so few")
-    edges = np.vstack([welded.faces[:, [0, 1]], welded.faces[:, [1, 2]], welded.faces[:, [2, 0]]])
-    shared = np.unique(np.sort(edges, axis=1), axis=0, return_counts=True)[1]
-    twice = np.unique(edges, axis=0, return_counts=True)[1]
+    shared = welded.edges()[1]
+    twice = np.unique(welded.sides(), axis=0, return_counts=True)[1]
     branched, turned = float((shared > 2).mean()), float((twice > 1).sum() / len(shared))
     if branched > 0.01:
         raise DataError(
@@ -106,8 +105,7 @@ def rims_of(mesh: Mesh) -> list[np.ndarray]:
 
     Where holes touch in a vertex, the walk closes the loop that it has gone around and goes on with the rest.
     """
-    own = np.vstack([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
-    count = len(mesh.vertices)
+    own, count = mesh.sides(), len(mesh.vertices)
     single = own[~np.isin(own[:, 0] * count + own[:, 1], own[:, 1] * count + own[:, 0])]
     following: dict[int, list[int]] = {}
     for first, second in single.tolist():
@@ -157,7 +155,7 @@ def measured(body: LinearBody, posed: Posed, mesh: Mesh) -> Residual:
     """Measure a posed body against a mesh [m], both ways, exactly between triangles."""
     skin = body.mesh(posed)
     found = closest_points(skin.vertices, mesh)
-    area = _vertex_areas(skin)
+    area = skin.vertex_areas()
     whole = np.where(found.at_hole, 0.0, area)
     agree = (found.normals * skin.vertex_normals()).sum(1) > AGREEING
     points = sampled(mesh, MESH_SAMPLES)
@@ -177,11 +175,6 @@ def measured(body: LinearBody, posed: Posed, mesh: Mesh) -> Residual:
         part_normals={name: _mean(agree[group], whole[group]) for name, group in groups.items()},
         part_holes={name: _mean(found.at_hole[group], area[group]) for name, group in groups.items()},
     )
-
-
-def _vertex_areas(mesh: Mesh) -> np.ndarray:
-    third = np.repeat(np.linalg.norm(mesh.face_normals(), axis=1) / 6, 3)
-    return np.bincount(mesh.faces.ravel(), third, minlength=len(mesh.vertices))
 
 
 def _main_parts(parts: np.ndarray, area: np.ndarray) -> list[str]:
