@@ -74,6 +74,21 @@ def rotation_vector_between(first: ca.SX, second: ca.SX) -> ca.SX:
     return ca.atan2(sine, ca.dot(first, second)) / sine * cross
 
 
+def sine_ratio(angle: ca.SX) -> ca.SX:
+    """Return sin(angle) / angle of a positive angle [rad]."""
+    return ca.sin(angle) / angle
+
+
+def rotation_of(vector: ca.SX) -> ca.SX:
+    """Rotation matrix (3, 3) of a rotation vector (3,) [rad], with derivatives of all orders at zero.
+
+    Rodrigues' formula with (1 - cos a) / a^2 = (sin(a/2) / (a/2))^2 / 2, which loses no digits.
+    """
+    angle = ca.sqrt(ca.sumsqr(vector) + ROUNDING**2)
+    cross = cross_matrix(vector)
+    return ca.SX.eye(3) + sine_ratio(angle) * cross + sine_ratio(angle / 2) ** 2 / 2 * (cross @ cross)
+
+
 def shortest_rotation(start: Vector, end: Vector) -> ca.DM:
     """Unit quaternion of the shortest rotation of one constant unit direction to another, not opposite."""
     first, second = ca.DM(start), ca.DM(end)

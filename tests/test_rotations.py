@@ -30,6 +30,28 @@ def test_turns_about_an_axis_are_those_of_scipy(axis):
         assert np.allclose(Rotation.from_quat(made, scalar_first=True).as_matrix(), matrix, atol=1e-14)
 
 
+@pytest.mark.parametrize("axis", AXES)
+def test_the_matrix_of_a_rotation_vector_is_that_of_scipy(axis):
+    vector = ca.SX.sym("vector", 3)
+    matrix = ca.Function("matrix", [vector], [rotations.rotation_of(vector)])
+    for angle in ANGLES:
+        expected = Rotation.from_rotvec(angle * np.array(axis)).as_matrix()
+        assert np.allclose(np.array(matrix(angle * np.array(axis))), expected, atol=1e-11)
+
+
+def test_a_rotation_vector_has_derivatives_at_zero():
+    """The first ones are the generators: R = 1 + K + K^2 / 2 + ..."""
+    vector, direction = ca.SX.sym("vector", 3), np.array([0.2, -0.5, 0.4])
+    step = ca.SX.sym("step")
+    turned = ca.substitute(ca.vec(rotations.rotation_of(vector)), vector, step * ca.DM(direction))
+    first = ca.jacobian(turned, step)
+    second = ca.jacobian(first, step)
+    at_zero = ca.Function("at_zero", [step], [first, second])(0)
+    k = np.array([[0, -0.4, -0.5], [0.4, 0, -0.2], [0.5, 0.2, 0]])
+    for found, wanted in zip(at_zero, (k, k @ k), strict=True):
+        assert np.allclose(np.array(found.full()).reshape(3, 3).T, wanted, atol=1e-6)
+
+
 def test_coordinate_axes_leave_structural_zeros():
     angle = ca.SX.sym("angle")
     assert [rotations.about_axis(axis, angle).nnz() for axis in COORDINATE_AXES] == [5] * 5

@@ -13,12 +13,12 @@ from typing import Any
 import casadi as ca
 import numpy as np
 
+from kinepose_ocp.rotations import rotation_of
 from kinepose_ocp.solvers import WORDS
 from kinepose_ocp.surface.articulation import Limits, Parts
 from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins
 from kinepose_ocp.surface.point_costs import WIDTH, PointCosts, PointTable
 from kinepose_ocp.surface.skeleton import Skeleton
-from kinepose_ocp.surface.skinning import rotation_of
 
 IPOPT_OPTIONS = {
     "print_level": 0,

@@ -17,7 +17,7 @@ from functools import cached_property
 import casadi as ca
 import numpy as np
 
-from kinepose_ocp.surface.skinning import rotation_of
+from kinepose_ocp.rotations import rotation_of
 
 ROUNDING = 1e-4  # m; lengths of springs are rounded off below this, so that they have derivatives at zero
 MOTION = 9  # rotation vector, translation, logarithms of the scales of a part

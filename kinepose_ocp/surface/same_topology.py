@@ -23,15 +23,14 @@ def same_topology(mesh: Mesh, body: LinearBody) -> bool:
 def joint_turns(vertices: np.ndarray, body: LinearBody) -> np.ndarray:
     """Global rotations (K, 3, 3) that best turn the template's skin of every joint to vertices (V, 3).
 
-    Kabsch's solution, weighted by the skinning weights (Acta Crystallographica A32, 1976).
+    By least squares, weighted by the skinning weights.
     """
     turns = []
     for weights in body.weights.T:
         share = weights / weights.sum()
         before = body.template - share @ body.template
         after = vertices - share @ vertices
-        left, _, right = np.linalg.svd((after * weights[:, None]).T @ before)
-        turns.append(left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right)
+        turns.append(Rotation.align_vectors(after, before, weights=weights)[0].as_matrix())
     return np.array(turns)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
+from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.errors import ModelError
 from kinepose_ocp.surface.body import LinearBody, Posed
@@ -173,7 +174,7 @@ def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
 
 
 def fitted(start: np.ndarray, end: np.ndarray) -> Motions:
-    """One rigid motion of points (N, 3) by least squares (Kabsch 1976)."""
+    """One rigid motion of points (N, 3) by least squares."""
     first, second = start.mean(0), end.mean(0)
-    turn = nearest_rotation((end - second).T @ (start - first))
+    turn = Rotation.align_vectors(end - second, start - first)[0].as_matrix()
     return Motions(turn[None], (second - turn @ first)[None])

@@ -12,8 +12,9 @@ from typing import Protocol
 import casadi as ca
 import numpy as np
 
+from kinepose_ocp.rotations import ROUNDING, rotation_of, sine_ratio
+
 Expression = ca.Function  # for numbers and for symbols
-TINY = 1e-12  # rad^2; keeps the angle of a rotation vector differentiable at zero
 
 
 class Skinned(Protocol):
@@ -37,24 +38,9 @@ class Skinned(Protocol):
     def pose_feature(self) -> str | None: ...
 
 
-def sine_ratio(angle: ca.SX) -> ca.SX:
-    """Return sin(angle) / angle of a positive angle [rad]."""
-    return ca.sin(angle) / angle
-
-
-def rotation_of(vector: ca.SX) -> ca.SX:
-    """Rotation matrix (3, 3) of a rotation vector (3,) [rad], with derivatives of all orders at zero.
-
-    Rodrigues' formula with (1 - cos a) / a^2 = (sin(a/2) / (a/2))^2 / 2, which loses no digits.
-    """
-    angle = ca.sqrt(ca.sumsqr(vector) + TINY)
-    cross = ca.skew(vector)
-    return ca.SX.eye(3) + sine_ratio(angle) * cross + sine_ratio(angle / 2) ** 2 / 2 * (cross @ cross)
-
-
 def quaternion_feature(vector: ca.SX) -> ca.SX:
     """Quaternion x, y, z, w - 1 (4,) of a rotation vector (3,) [rad]: what STAR's correctives act on."""
-    half = ca.sqrt(ca.sumsqr(vector) + TINY) / 2
+    half = ca.sqrt(ca.sumsqr(vector) + ROUNDING**2) / 2
     return ca.vertcat(sine_ratio(half) / 2 * vector, -2 * ca.sin(half / 2) ** 2)
 
 

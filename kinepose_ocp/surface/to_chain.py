@@ -262,13 +262,11 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 def _shortest(start: np.ndarray, end: np.ndarray, what: str) -> np.ndarray:
     """Rotation (3, 3) by the smallest angle from one unit vector to the direction of another."""
-    end = _unit(end)
-    across = np.cross(start, end)
-    angle = np.arctan2(np.linalg.norm(across), start @ end)
-    if angle > OBLIQUE:
-        limit = np.degrees(OBLIQUE)
-        raise DataError(f"{what} is {np.degrees(angle):.0f} degree oblique; possible: up to {limit:.0f}")
-    return Rotation.from_rotvec(across if angle < 1e-9 else angle * _unit(across)).as_matrix()
+    turn, _ = Rotation.align_vectors(_unit(end), start)
+    if turn.magnitude() > OBLIQUE:
+        angle, limit = np.degrees([turn.magnitude(), OBLIQUE])
+        raise DataError(f"{what} is {angle:.0f} degree oblique; possible: up to {limit:.0f}")
+    return turn.as_matrix()
 
 
 def _vector(values: np.ndarray) -> Vector:
