@@ -24,11 +24,8 @@ from kinepose_ocp.transcription import Transcription
 class Objective(Protocol):
     """What Newton's method minimises, of coordinates (T, n) [rad or m]."""
 
-    def cost(self, x: np.ndarray) -> float:
-        """Cost [1]."""
-
-    def gradient(self, x: np.ndarray) -> np.ndarray:
-        """(T, n) gradient."""
+    def cost_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Cost [1] and its gradient (T, n)."""
 
     def blocks(self, x: np.ndarray, exact: bool) -> list[np.ndarray]:
         """Non-zeros of the Hessian's blocks by lag."""
@@ -41,13 +38,9 @@ class PlainCost:
     transcription: Transcription
     parameters: np.ndarray
 
-    def cost(self, x: np.ndarray) -> float:
-        """Cost [1]."""
-        return float(self.transcription.values.costs(x, self.parameters).sum())
-
-    def gradient(self, x: np.ndarray) -> np.ndarray:
-        """(T, n) gradient."""
-        return self.transcription.values.gradient(x, self.parameters)
+    def cost_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Cost [1] and its gradient (T, n)."""
+        return self.transcription.values.cost_and_gradient(x, self.parameters)
 
     def blocks(self, x: np.ndarray, exact: bool) -> list[np.ndarray]:
         """Non-zeros of the Hessian's blocks by lag."""
@@ -117,15 +110,12 @@ class AugmentedCost:
         lower = np.minimum(self.multiplier + self.penalty * (value - self.coupled.lower), 0.0)
         return upper, lower
 
-    def cost(self, x: np.ndarray) -> float:
-        """Cost [1]."""
+    def cost_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Cost [1] and its gradient (T, n): that of the Lagrangian with the next multipliers."""
         upper, lower = self.pulls(self.coupled.value(x))
-        return self.plain.cost(x) + float((np.square(upper) + np.square(lower)).sum() / (2 * self.penalty))
-
-    def gradient(self, x: np.ndarray) -> np.ndarray:
-        """(T, n) gradient: that of the Lagrangian with the next multipliers."""
-        upper, lower = self.pulls(self.coupled.value(x))
-        return self.plain.gradient(x) + self.coupled.gradient(x, upper + lower)
+        cost, gradient = self.plain.cost_and_gradient(x)
+        cost += float((np.square(upper) + np.square(lower)).sum() / (2 * self.penalty))
+        return cost, gradient + self.coupled.gradient(x, upper + lower)
 
     def blocks(self, x: np.ndarray, exact: bool) -> list[np.ndarray]:
         """Non-zeros of the Hessian's blocks by lag."""

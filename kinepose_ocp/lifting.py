@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cached_property
 
 import casadi as ca
 
@@ -25,8 +26,8 @@ class Lift:
     """Frames of a window whose measured keypoints and link cosines are symbols, and the way back."""
 
     def __init__(self, chain: Chain, measured: Sequence[str], frames: Sequence[Frame]):
+        self._chain, self._measured, self._poses = chain, measured, [frame.pose for frame in frames]
         self._links = [_LinkCosines(frame, measured) for frame in frames]
-        self._keypoints = [KeypointDerivatives(chain, frame.pose, measured) for frame in frames]
         positions = [frame.pose.keypoint_position[name] for frame in frames for name in measured]
         self._point_values = ca.densify(ca.vertcat(*positions))
         self._points = ca.SX.sym("points", self._point_values.numel())
@@ -41,6 +42,10 @@ class Lift:
             cosine = {link: next(cosines) for link in frame.links}
             self.frames.append(dataclasses.replace(frame, pose=pose, link_cosine=cosine))
 
+    @cached_property
+    def _keypoints(self) -> list[KeypointDerivatives]:
+        return [KeypointDerivatives(self._chain, pose, self._measured) for pose in self._poses]
+
     def lower(self, expression: ca.SX) -> ca.SX:
         """Express in the coordinates what was written in the lifted symbols."""
         symbols, values = [self._points, self._cosines], [self._point_values, self._cosine_values]
@@ -48,6 +53,9 @@ class Lift:
 
     def derivatives(self, q: ca.SX, cost: ca.SX) -> tuple[ca.SX, ca.SX]:
         """Gradient and Hessian (exact; valid in its upper triangle) of a cost in the lifted symbols."""
+        if not self._sees(cost):
+            hessian, gradient = ca.hessian(cost, q)
+            return gradient, hessian
         hessian, gradient = (self.lower(part) for part in ca.hessian(cost, self._variables(q)))
         spread = self._spread(q)
         multiplier = gradient[q.numel() + self._points.numel() :]
@@ -67,9 +75,16 @@ class Lift:
 
     def gauss_newton(self, q: ca.SX, residual: ca.SX) -> ca.SX:
         """Gauss-Newton Hessian of residuals in the lifted symbols."""
+        if not self._sees(residual):
+            jacobian = ca.jacobian(residual, q)
+            return jacobian.T @ jacobian
         jacobian = self.lower(ca.jacobian(residual, self._variables(q))) @ self._spread(q)
         tangent = self._tangent(q)
         return tangent.T @ (jacobian.T @ jacobian) @ tangent
+
+    def _sees(self, expression: ca.SX) -> bool:
+        """Whether an expression depends on keypoints or link cosines."""
+        return bool(ca.depends_on(expression, ca.vertcat(self._points, self._cosines)))
 
     def _variables(self, q: ca.SX) -> ca.SX:
         return ca.vertcat(q, self._points, self._cosines)

@@ -32,13 +32,18 @@ class MotionValues:
 
     def gradient(self, x: np.ndarray, p: np.ndarray) -> np.ndarray:
         """(T, n) gradient of the total cost."""
-        total, size = np.zeros(x.shape), self.kernels.size
+        return self.cost_and_gradient(x, p)[1]
+
+    def cost_and_gradient(self, x: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray]:
+        """Total cost and its gradient (T, n), which share most of their operations."""
+        cost, total, size = 0.0, np.zeros(x.shape), self.kernels.size
         for kernel in self._active(x):
-            for windows, values in self._windows(kernel, "gradient", x, p):
+            for windows, (costs, slopes) in self._windows(kernel, "gradient", x, p):
+                cost += float(costs.sum())
                 for i in range(kernel.span):
                     rows = slice(windows.start + i, windows.stop + i)
-                    total[rows] += values[1][i * size : (i + 1) * size].T
-        return total
+                    total[rows] += slopes[i * size : (i + 1) * size].T
+        return cost, total
 
     def blocks(self, x: np.ndarray, p: np.ndarray, exact: bool) -> list[np.ndarray]:
         """Non-zeros of the Hessian's blocks by lag: (nnz, T - lag), column t couples t with t + lag."""

@@ -171,7 +171,7 @@ def _descend(
     lower, upper = (np.broadcast_to(bound, start.shape) for bound in (limits.lower, limits.upper))
     banded = BandedHessian(transcription)
     x = np.clip(start, lower, upper)
-    now, slope = objective.cost(x), objective.gradient(x)
+    now, slope = objective.cost_and_gradient(x)
     damping, exact, converged, iteration, growing = 1e-4, False, False, 0, False
     while not (converged := is_optimal(x, slope, now, limits)) and iteration < limits.iterations:
         iteration += 1
@@ -183,7 +183,7 @@ def _descend(
                 damping = max(10 * damping, SLIGHT)
                 continue
             moved = np.clip(x + np.clip(step, -LONGEST_STEP, LONGEST_STEP), lower, upper)
-            then = objective.cost(moved)
+            then, steepness = objective.cost_and_gradient(moved)
             if then <= now * (1 + ROUNDING):
                 accepted = True
                 break
@@ -195,8 +195,7 @@ def _descend(
             continue
         if damping == first:
             damping = max(damping / 8, 1e-3 * SLIGHT)
-        gain, x, now = now - then, moved, then
-        slope = objective.gradient(x)
+        gain, x, now, slope = now - then, moved, then, steepness
         exact = gain < NEAR * now
         if on_iteration:
             on_iteration(iteration, now)

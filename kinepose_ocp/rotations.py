@@ -47,9 +47,18 @@ def quaternion_about_axis(axis: Vector, angle: ca.SX) -> ca.SX:
 
 def quaternion_product(first: ca.SX, second: ca.SX) -> ca.SX:
     """Hamilton product: the rotation ``second`` followed by ``first``."""
-    a, u = first[0], first[1:]
-    b, v = second[0], second[1:]
-    return ca.vertcat(a * b - ca.dot(u, v), a * v + b * u + ca.cross(u, v))
+    return _PRODUCT(first, second)
+
+
+def _product() -> ca.Function:
+    """The product once as a function: putting it into an expression is then one step."""
+    first, second = ca.SX.sym("first", 4), ca.SX.sym("second", 4)
+    a, u, b, v = first[0], first[1:], second[0], second[1:]
+    product = ca.vertcat(a * b - ca.dot(u, v), a * v + b * u + ca.cross(u, v))
+    return ca.Function("quaternion_product", [first, second], [product])
+
+
+_PRODUCT = _product()
 
 
 def matrix_of(quaternion: Quaternion) -> ca.DM:
