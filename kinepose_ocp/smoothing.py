@@ -24,6 +24,7 @@ from kinepose_ocp.case import Case
 from kinepose_ocp.chain import Chain
 from kinepose_ocp.contact import contact
 from kinepose_ocp.measurement_errors import (
+    SMALLEST_NOISE,
     MeasurementErrors,
     autocovariance,
     student_weights,
@@ -44,6 +45,8 @@ FEWEST_FRAMES = 4  # that can show slow errors
 HIDDEN = 0.8  # observability below which a frame's points are not trusted about a joint,
 TRUST = 0.01  # but count this much,
 PLAIN_STEPS = 8  # for so many Newton steps; by then they have settled
+FINER_NOISE = (3e-5, 1e-5)  # m; of points without noise that tell enough,
+QUICK = 15  # Newton steps in which a solution shows that they do
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,27 @@ def plain_start(case: Case, q: np.ndarray, smoothness: Smoothness) -> np.ndarray
     easy = replace(case, weights=trust if case.weights is None else trust * case.weights)
     limits = newton.Limits(*case.bounds, iterations=PLAIN_STEPS, stall=1e-5)
     return newton.minimise(easy.transcription, easy.parameters, q, limits).x
+
+
+def without_noise(case: Case, q: np.ndarray, smoothness: Smoothness) -> tuple[Case, np.ndarray, Smoothness]:
+    """Trust points without noise as far as Newton's method follows, from coordinates (T, n) [rad or m].
+
+    Many markers a segment determine the pose: less noise only takes the prior's pull away. Where limbs are
+    straight, or points few, the valley to the solution gets narrow and crooked instead; there the noise stays
+    at SMALLEST_NOISE.
+    """
+    if smoothness.errors.noise > SMALLEST_NOISE or smoothness.errors.drift is not None:
+        return case, q, smoothness
+    step = PoseStatistics(case.keypoints.time.values).step
+    limits = newton.Limits(*case.bounds, iterations=QUICK)
+    for noise in (SMALLEST_NOISE, *FINER_NOISE):
+        finer = replace(smoothness, errors=MeasurementErrors(noise))
+        trusting = replace(case, terms=finer.terms(step))
+        found = newton.minimise(trusting.transcription, trusting.parameters, q, limits)
+        if not found.converged:
+            break
+        case, q, smoothness = trusting, found.x, finer
+    return case, q, smoothness
 
 
 def with_drift(case: Case, q: np.ndarray, smoothness: Smoothness) -> Smoothness | None:

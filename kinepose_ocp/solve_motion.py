@@ -147,7 +147,7 @@ def _tuned(chain: Chain, keypoints: xr.Dataset) -> _Tuning:
         chosen, terms = drifting, drifting.terms(step)
         problem = build_problem(moving, keypoints, terms)
         case = Case(problem, problem.kernels.chain, problem.keypoints, terms, case.weights)
-    start = smoothing.plain_start(case, start, chosen)
+    case, start, chosen = smoothing.without_noise(case, smoothing.plain_start(case, start, chosen), chosen)
     problem = replace(problem, terms=case.terms)
     return _Tuning(chain, held, problem, case, start, chosen, clock.perf_counter() - began)
 

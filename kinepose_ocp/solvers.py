@@ -30,6 +30,7 @@ SLACK_OPTIONS = {"warm_start_slack_bound_push": 1e-10, "warm_start_slack_bound_f
 UNIMPROVED = "converged: optimal for Newton's method, and the solver could not improve it"
 SHORT = 1e-6  # rad or m; interior-point methods stop this short of a limit that they push against
 APPROACH = 60  # Newton iterations before the solver takes over
+FINISH = 20  # iterations that a solver gets to improve what Newton's method found optimal
 KEPT = 1e-6  # rad; a coupled range may be exceeded so far
 COUPLED_APPROACH = 200  # the same with coupled ranges, whose slacks cost a solver more iterations
 SQP_OPTIONS = {"max_iter": 200, "tol_du": 1e-5, "tol_pr": 1e-8, "min_step_size": 1e-12}
@@ -86,9 +87,10 @@ class CasadiSolver:
         bounds: tuple[np.ndarray, np.ndarray],
         on_iteration: Progress | None = None,
         multipliers: Multipliers | None = None,
+        most: int | None = None,
     ) -> Solution:
-        """Solve from ``start`` (T, n) and multipliers inside bounds (n,) [rad or m]."""
-        self._progress.listen(on_iteration)
+        """Solve from ``start`` (T, n) and multipliers inside bounds (n,) [rad or m], in ``most`` iterations."""
+        self._progress.listen(on_iteration, most)
         lower, upper = (np.broadcast_to(bound, start.shape) for bound in bounds)
         result = self._solver(
             x0=np.clip(start, lower, upper).ravel(),
@@ -162,7 +164,8 @@ class FinishingSolver:
         limits = newton.Limits(*bounds, iterations=COUPLED_APPROACH if coupled else APPROACH)
         near = newton.minimise(self.transcription, parameters, start, limits, on_iteration)
         pulls = Multipliers(_multiplier(near, limits), near.coupling)
-        solution = self._warm.solve(parameters, near.x, bounds, on_iteration, pulls)
+        most = FINISH if near.converged else None
+        solution = self._warm.solve(parameters, near.x, bounds, on_iteration, pulls, most)
         if not solution.converged and near.converged:
             solution = Solution(
                 near.x,
@@ -308,7 +311,7 @@ def sqp_options(transcription: Transcription) -> dict[str, Any]:
 
 
 class _Iterations(ca.Callback):
-    """Tells a listener about every iteration of a CasADi solver."""
+    """Tells a listener about every iteration of a CasADi solver, and ends it after the most it may take."""
 
     def __init__(self, transcription: Transcription):
         ca.Callback.__init__(self)
@@ -322,12 +325,12 @@ class _Iterations(ca.Callback):
             "g": _count(transcription),
             "lam_g": _count(transcription),
         }
-        self._count = 0
+        self._count, self._most = 0, np.inf
         self.construct("iterations")
 
-    def listen(self, listener: Progress | None) -> None:
+    def listen(self, listener: Progress | None, most: int | None = None) -> None:
         """Count from zero for a listener."""
-        self.listener, self._count = listener, 0
+        self.listener, self._count, self._most = listener, 0, np.inf if most is None else most
 
     def get_n_in(self) -> int:
         return ca.nlpsol_n_out()
@@ -345,7 +348,7 @@ class _Iterations(ca.Callback):
         return ca.Sparsity.dense(self._sizes[ca.nlpsol_out(i)], 1)
 
     def eval(self, arg: Sequence[ca.DM]) -> list[int]:
+        self._count += 1
         if self.listener is not None:
-            self._count += 1
             self.listener(self._count, float(arg[1]))
-        return [0]
+        return [int(self._count > self._most)]

@@ -1,5 +1,6 @@
 """Smoothness chosen from the data: noise found, frame rate, outliers, and an honest deviation."""
 
+import dataclasses
 import importlib
 
 import numpy as np
@@ -8,6 +9,7 @@ import scipy.signal
 
 import kinepose_ocp as kp
 from kinepose_ocp import metrics, posterior, smoothing
+from kinepose_ocp.chain import Site
 from kinepose_ocp.measurement_errors import Drift, MeasurementErrors, student_weight, usual_weight
 from kinepose_ocp.pose_prior import TIME_CONSTANTS, PosePrior, PoseStatistics, order_weights
 from kinepose_ocp.selected_inverse import SelectedInverse
@@ -227,3 +229,16 @@ def test_long_motions_are_judged_in_parts(imvip22, truth, noisy, monkeypatch):
 def test_options_are_checked(imvip22, truth):
     with pytest.raises(kp.KineposeError, match="smoothness must be 'auto' or a positive number"):
         kp.solve_motion(imvip22, measure(truth), smoothness=-1.0)
+
+
+def test_many_markers_without_noise_are_trusted_more_than_few(imvip22, truth):
+    """Three markers on every segment determine the pose; the 16 points do not where limbs are straight."""
+    corners = 0.1 * np.eye(3)
+    sites = {f"{j}_{i}": Site(j, tuple(corners[i])) for j in imvip22.joint_names for i in range(3)}
+    marked = dataclasses.replace(imvip22.with_moving_root(), keypoints=sites, links=(), layouts={})
+    moving = random_motion(marked, frames=60, rate=60, seed=7)
+    motion = kp.solve_motion(marked, measure(moving), lengths="model")
+    assert float(motion.keypoint_noise) < 0.04
+    assert metrics.mpjas(motion, moving, "local") < 0.05
+    few = kp.solve_motion(imvip22, measure(truth), lengths="model")
+    assert float(few.keypoint_noise) == pytest.approx(0.1)
