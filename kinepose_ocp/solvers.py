@@ -89,7 +89,7 @@ class CasadiSolver:
         multipliers: Multipliers | None = None,
         most: int | None = None,
     ) -> Solution:
-        """Solve from ``start`` (T, n) and multipliers inside bounds (n,) [rad or m], in ``most`` iterations."""
+        """Solve from ``start`` (T, n) and multipliers inside bounds (n,) [rad or m]; ``most``: iterations."""
         self._progress.listen(on_iteration, most)
         lower, upper = (np.broadcast_to(bound, start.shape) for bound in bounds)
         result = self._solver(
