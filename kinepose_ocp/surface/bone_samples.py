@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from kinepose_ocp.surface.placed_skeleton import FLIP, twin
-from kinepose_ocp.surface.skeleton import Skeleton
+from kinepose_ocp.surface.skeleton import Skeleton, joined
 
 COUNTS = {"thorax": 72, "skull": 48, "pelvis": 48, "foot": 40, "tibia": 48, "hand": 48, "scapula": 40}
 USUAL = 32  # points of any other part
+FINGER = re.compile(r"^(1mc|thumb|\d(prox|mid|dist))")
 BESIDE = 0.004  # m from the mid plane: nearer points lie in it
 
 
@@ -46,7 +48,8 @@ def bone_samples(skeleton: Skeleton, share: float = 1.0) -> BoneSamples:
     found: dict[str, np.ndarray] = {}
     for part in skeleton.parts:
         count = max(4, round(share * COUNTS.get(part.partition("_")[0], USUAL)))
-        vertices = skeleton.part_mesh(part).vertices
+        palm = [bone.mesh for bone in skeleton.bones_of(part) if not FINGER.search(bone.name)]
+        vertices = joined(palm).vertices
         if part == twin(part):
             half = vertices[vertices[:, 1] <= 0]
             half = half[farthest_points(half, count // 2)]

@@ -71,7 +71,6 @@ CONTACTS = (
     Contact("forearm", "olecranon", 0.006, 0.002),
     Contact("forearm", "ulnar_styloid", 0.005, 0.002),
     Contact("forearm", "radial_styloid", 0.006, 0.002),
-    Contact("hand", "dactylion", 0.005, 0.003),
     Contact("toes", "tip", 0.006, 0.003),
 )
 RIDGES = (

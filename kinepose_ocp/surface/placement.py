@@ -32,6 +32,7 @@ BENT |= {"lumbar": 0.12, "thorax": 0.12, "cspine": 0.15}
 STIFF = 0.3  # rad
 HIP_STD = 0.005  # m: forward and back, where a hip off the rig's tears bones and skin apart in a bend
 RIG_STD = {"hip": 0.015, "l5s1": 0.025, "t12l1": 0.020, "c7t1": 0.025, "sc": 0.025, "gh": 0.015, "mtp": 0.02}
+TIP_STD = 0.004  # m: a fingertip, which alone tells how long a hand is
 RIG_USUAL = 0.008  # m: how far a rig's joint may lie from the anatomical one
 
 
@@ -218,6 +219,7 @@ class RestSkin:
         vertices = np.array([self.body.landmarks.get(name, 0) for name in pairs.names])
         below = self.rest.vertices[vertices] - pairs.depths[:, None] * self.envelope.vertex_normals[vertices]
         std = self.problem.weights.landmark * (1.0 if early else 1.5)
+        std = np.where([name.startswith("dactylion") for name in pairs.names], TIP_STD, std)
         return below, np.where(missing, 0.0, 1 / std**2)
 
 
