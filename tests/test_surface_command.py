@@ -16,7 +16,7 @@ from kinepose_ocp.errors import DataError
 from kinepose_ocp.kinematics import Kinematics
 from kinepose_ocp.surface import command, surfaces
 from kinepose_ocp.surface.body import open_body
-from kinepose_ocp.surface.mesh import write_mesh
+from kinepose_ocp.surface.mesh import Mesh, write_mesh
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = np.array([0.5, -0.8, 0.4])
@@ -169,9 +169,41 @@ def test_the_misfit_of_a_sequence_is_that_of_the_bodies_used():
     found = surfaces.of_meshes(meshes, 30.0, body)
     assert found.shape[1] == pytest.approx(0.4, abs=0.02)
     for mesh, target, residual in zip(meshes, found.targets, found.residuals, strict=True):
-        between = 1e3 * np.linalg.norm(target.vertices - found.frame.to_world(mesh.vertices), axis=1).mean()
+        apart = np.linalg.norm(target.vertices - found.frame.to_world(mesh.vertices), axis=1)
+        between = 1e3 * np.average(apart, weights=body.mesh(target).vertex_areas())
         assert 0.2 < residual.body_to_mesh_mean_mm < between
         assert residual.body_to_mesh_mean_mm > 0.2 * between
+
+
+def test_poses_of_noisy_meshes_fit_the_shape_that_they_share():
+    """Nearer to the true joints than poses that fit a shape of each frame's own; bones keep their lengths."""
+    body, random = command.default_body(), np.random.default_rng(4)
+    truth, true, meshes = random.normal(size=body.shape_count) * 0.7, [], []
+    for bend in (0.0, 0.3, 0.6):
+        turns = np.zeros((len(body.parents), 3))
+        turns[[body.joint_index("lowerleg_right"), body.joint_index("upperleg_left")], 1] = bend, -bend
+        true.append(body.posed(truth, turns))
+        noise = 0.003 * random.normal(size=body.template.shape)  # m
+        meshes.append(Mesh(true[-1].vertices + noise, body.faces))
+    found = surfaces.of_meshes(meshes, 30.0, body, "z")
+    alone = [surfaces.registrar(body).register(mesh, None, found.frame) for mesh in meshes]
+    np.testing.assert_allclose(found.shape, np.mean([each.shape for each in alone], axis=0))
+    roots = [each.posed.joint_positions[0] for each in alone]
+    before = [body.posed(found.shape, each.rotations) for each in alone]
+    off = [
+        target.joint_positions - wanted.joint_positions
+        for target, wanted in zip(found.targets, true, strict=True)
+    ]
+    once = [
+        posed.joint_positions - posed.joint_positions[0] + root - wanted.joint_positions
+        for posed, root, wanted in zip(before, roots, true, strict=True)
+    ]
+    assert np.linalg.norm(off, axis=2).mean() < 0.9 * np.linalg.norm(once, axis=2).mean() < 0.0015
+    for target in found.targets:
+        bones = target.joint_positions[1:] - target.joint_positions[list(body.parents[1:])]
+        resting = body.posed(found.shape).joint_positions
+        lengths = np.linalg.norm(resting[1:] - resting[list(body.parents[1:])], axis=1)
+        np.testing.assert_allclose(np.linalg.norm(bones, axis=1), lengths, atol=1e-9)
 
 
 def test_a_sequence_of_different_people_is_refused():
