@@ -17,6 +17,7 @@ from kinepose_ocp.kinematics import Kinematics
 from kinepose_ocp.surface import command, surfaces
 from kinepose_ocp.surface.body import open_body
 from kinepose_ocp.surface.mesh import Mesh, write_mesh
+from kinepose_ocp.surface.regressor import fit_regressor, save_regressor
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = np.array([0.5, -0.8, 0.4])
@@ -240,6 +241,9 @@ def bad_folder(folder):
     np.savez(folder / "textfaces.npz", vertices=corners, faces=np.full((1, 3), "a"), rate=30.0)
     np.savez(folder / "halffaces.npz", vertices=corners, faces=triangles + 0.5, rate=30.0)
     np.savez(folder / "model.npz", **(open_arrays() | {"weights": np.full((12073, 23), "x")}))
+    random = np.random.default_rng(0)
+    few = fit_regressor(random.normal(size=(8, 3)), random.normal(size=(8, 2, 3)), "nobody", folds=2)
+    save_regressor(few, folder / "few.npz")
     (folder / "marks.yaml").write_text("head_top: [0, 1]\n")
     (folder / "unknown.yaml").write_text("head_tip: [0, 0, 1]\n")
     (folder / "full").mkdir()
@@ -290,6 +294,13 @@ def bad_folder(folder):
         (["body.ply", "-o", "notes.txt"], "notes.txt: is a file; give the name of a new folder"),
         (["body.ply", "--body-model", "none.npz"], "none.npz: no such file"),
         (["body.ply", "--up", "w"], "'w' is not one of"),
+        (["body.ply", "--regressor", "none.npz"], "none.npz: no such file"),
+        (["body.ply", "--regressor", "model.npz"], "model.npz: not a regressor: no array 'version'"),
+        (["body.ply", "--regressor", "few.npz"], "few.npz: a regressor of 3 inputs; the body has 16 shape"),
+        (
+            ["body.ply", "--regressor", "betas_regressor_male.pkl"],
+            "betas_regressor_male.pkl: OSSO's regressor is for shapes of STAR; give STAR's file",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):

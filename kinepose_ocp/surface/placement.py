@@ -7,6 +7,7 @@ solved some times: first joints of the rig and landmarks only, then with the ski
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -40,9 +41,9 @@ class PlacementWeights:
     """Standard deviations of what the placement wants [m, rad, 1].
 
     margin: bones this deep under the skin [m]; inside: of the depth that lacks [m]; landmark: of landmarks
-    of the skin [m]; size: of the logarithm of a scale against the stature's; shape: between the three scales
-    of a part; gap: of loose joints [m]; glide: of the scapula's height over the ribs [m]; axis: of a hinge's
-    axis [1]; upright: of the spine bending aside and turning at rest, which skin hardly shows [1].
+    of the skin [m]; size: of the logarithm of a scale against the expected one; shape: between the three
+    scales of a part; gap: of loose joints [m]; glide: of the scapula's height over the ribs [m]; axis: of a
+    hinge's axis [1]; upright: of the spine bending aside and turning at rest, which skin hardly shows [1].
     """
 
     margin: float = 0.004
@@ -87,7 +88,7 @@ class PlacementProblem:
         groups = np.array([sorted(set(names)).index(name) for name in names])
         self.owner, self.groups = owner, groups
         self.ranges = joints.hinge_ranges(skeleton, load_chain("fullbody"))
-        shapes = {"size": (1, 1)}
+        shapes = {"size": (1, len(skeleton.parts))}
         self.program = PartsProgram(skeleton, owner, groups, shapes, self._terms)
 
     def _terms(self, parts: joints.Parts, symbols: Symbols) -> tuple[ca.SX, joints.Limits]:
@@ -112,12 +113,15 @@ class PlacementProblem:
         for part in skeleton.parts:
             logs = ca.log(parts.scales[part])
             share = 0.5 if twin(part) != part else 1.0
-            cost += share * ca.sumsqr(logs - symbols["size"]) / weights.size**2
+            size = symbols["size"][skeleton.parts.index(part)]
+            cost += share * ca.sumsqr(logs - size) / weights.size**2
             cost += share * ca.sumsqr(logs - ca.sum1(logs) / 3) / weights.shape**2
         return cost, joints.joint_limits(parts, skeleton, self.ranges)
 
-    def place(self, body: LinearBody, rest: Posed) -> Placement:
+    def place(self, body: LinearBody, rest: Posed, sizes: Mapping[str, float] | None = None) -> Placement:
         """Place the skeleton in a body at rest.
+
+        sizes: length of parts [1] where it is expected to be another one than the stature's.
 
         Raises
         ------
@@ -130,20 +134,21 @@ class PlacementProblem:
         stature = float(np.ptp(rest.vertices[:, 2]))
         bones = np.vstack([self.skeleton.part_mesh(part).vertices for part in self.skeleton.parts])
         size = stature / float(np.ptp(bones[:, 2]) + 0.02)
-        numbers = {"size": np.array([np.log(size)])}
-        found = [self.program.solve(self._start(rest, size), skin.table(None), numbers)]
+        expected = size * np.array([(sizes or {}).get(part, 1.0) for part in self.skeleton.parts])
+        numbers = {"size": np.log(expected)}
+        found = [self.program.solve(self._start(rest, size, expected), skin.table(None), numbers)]
         for _ in range(ROUNDS):
             found.append(self.program.solve(found[-1].placed, skin.table(found[-1].placed), numbers))
         if not found[-1].converged:
             raise SolveError(f"the skeleton could not be placed: {found[-1].status}")
         return Placement(found[-1].placed, tuple(found))
 
-    def _start(self, rest: Posed, size: float) -> PlacedSkeleton:
-        """Return the template, scaled, its middle in that of the body."""
+    def _start(self, rest: Posed, size: float, expected: np.ndarray) -> PlacedSkeleton:
+        """Return the template, scaled, its middle in that of the body, its parts as expected (P,)."""
         count = len(self.skeleton.parts)
         middle = self.origins.mean(0)
         shift = rest.joint_positions.mean(0) - size * middle
-        scales = np.full((count, 3), size)
+        scales = np.repeat(expected[:, None], 3, axis=1)
         return PlacedSkeleton(
             self.skeleton, np.tile(np.eye(3), (count, 1, 1)), size * self.origins + shift, scales
         )
