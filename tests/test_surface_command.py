@@ -117,6 +117,14 @@ def test_the_chain_has_the_lengths_of_the_bones(made):
         assert ours == pytest.approx(np.linalg.norm(bones[0] - bones[1]), abs=1e-4)
 
 
+def thigh_regressor(body):
+    """From shapes of a body to the ends of its left thigh."""
+    shapes = np.random.default_rng(0).normal(size=(40, body.shape_count))
+    ends = [body.joint_index(f"{name}_left") for name in ("upperleg", "lowerleg")]
+    points = np.array([body.posed(shape).joint_positions[ends] for shape in shapes])
+    return fit_regressor(shapes, points, "40 random shapes", names=("hip_left", "knee_left"))
+
+
 def test_a_sequence_of_poses_gives_points_that_its_chain_solves(tmp_path):
     body = command.default_body()
     rotations = np.zeros((3, len(body.parents), 3))
@@ -128,7 +136,11 @@ def test_a_sequence_of_poses_gives_points_that_its_chain_solves(tmp_path):
         translation=np.zeros((3, 3)),
         rate=np.array(30.0),
     )
-    assert call("skeleton", tmp_path / "squat.npz", "-o", tmp_path / "out") == 0
+    save_regressor(thigh_regressor(body), tmp_path / "thighs.npz")
+    given = "--regressor", tmp_path / "thighs.npz"
+    assert call("skeleton", tmp_path / "squat.npz", "-o", tmp_path / "out", *given) == 0
+    told = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["regressor"]
+    assert told["population"] == "40 random shapes" and set(told["size_for_the_stature"]) == {"femur_left"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == MADE | {"keypoints.nc"}
     motion = xr.load_dataset(tmp_path / "out" / "skeleton.nc")
     np.testing.assert_allclose(motion.time, np.arange(3) / 30)
