@@ -9,9 +9,10 @@ from kinepose_ocp.surface.body import LinearBody, open_body
 from kinepose_ocp.surface.contacts import bony_points, landmark_pairs
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.parts_program import PartsProgram
-from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins, twin
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins
 from kinepose_ocp.surface.placement import placement_problem
 from kinepose_ocp.surface.quality import joint_gaps, overlap, skeleton_quality
+from kinepose_ocp.surface.sides import twin
 from kinepose_ocp.surface.skeleton import Bone, Skeleton, SkeletonJoint, open_skeleton
 
 pytest.importorskip("igl")

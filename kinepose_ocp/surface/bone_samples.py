@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinepose_ocp.surface.placed_skeleton import FLIP, twin
+from kinepose_ocp.surface.sides import FLIP, stem_of, twin
 from kinepose_ocp.surface.skeleton import Skeleton
 
 COUNTS = {"thorax": 72, "skull": 48, "pelvis": 48, "foot": 40, "tibia": 48, "hand": 48, "scapula": 40}
@@ -45,7 +45,7 @@ def bone_samples(skeleton: Skeleton, share: float = 1.0) -> BoneSamples:
     """Points of all parts; ``share`` of :data:`COUNTS`. Left parts and halves mirror the right ones."""
     found: dict[str, np.ndarray] = {}
     for part in skeleton.parts:
-        count = max(4, round(share * COUNTS.get(part.partition("_")[0], USUAL)))
+        count = max(4, round(share * COUNTS.get(stem_of(part), USUAL)))
         vertices = skeleton.part_mesh(part).vertices
         if part == twin(part):
             half = vertices[vertices[:, 1] <= 0]

@@ -22,8 +22,9 @@ from kinepose_ocp.surface.bone_samples import bone_samples
 from kinepose_ocp.surface.contacts import bony_points, landmark_pairs, missing_landmarks
 from kinepose_ocp.surface.envelope import Envelope
 from kinepose_ocp.surface.parts_program import PartsProgram, Solved, Symbols
-from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins, twin
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins
 from kinepose_ocp.surface.point_costs import PointTable
+from kinepose_ocp.surface.sides import stem_of, twin
 from kinepose_ocp.surface.skeleton import Skeleton
 from kinepose_ocp.surface.skin_parts import facing, skin_weights
 
@@ -84,7 +85,7 @@ class PlacementProblem:
         self.origins = part_origins(skeleton)
         rig = [skeleton.parts.index(joint.child) for joint in self.paired]
         owner = np.concatenate([self.samples.parts, self.bony.parts, self.pairs.parts, rig]).astype(int)
-        names = [part.removesuffix("_left").removesuffix("_right") for part in skeleton.parts]
+        names = [stem_of(part) for part in skeleton.parts]
         groups = np.array([sorted(set(names)).index(name) for name in names])
         self.owner, self.groups = owner, groups
         self.ranges = joints.hinge_ranges(skeleton, load_chain("fullbody"))
@@ -98,7 +99,7 @@ class PlacementProblem:
         for joint in joints.loose_joints(skeleton):
             cost += ca.sumsqr(joints.gap(parts, joint)) / weights.gap**2
         for joint in skeleton.joints:
-            std = BENT.get(joint.child.partition("_")[0], STIFF)
+            std = BENT.get(stem_of(joint.child), STIFF)
             pair = parts.rotations[joint.parent], parts.rotations[joint.child]
             cost += joints.difference(*pair) / std**2
             if joint.parent == twin(joint.parent) and joint.child == twin(joint.child):
@@ -214,7 +215,7 @@ class RestSkin:
         known = [joint.rig_joint in self.body.joint_names for joint in self.problem.paired]
         names = [joint.rig_joint or "" for joint in self.problem.paired]
         place = [self.body.joint_names.index(n) if k else 0 for n, k in zip(names, known, strict=True)]
-        stds = [RIG_STD.get(joint.name.partition("_")[0], RIG_USUAL) for joint in self.problem.paired]
+        stds = [RIG_STD.get(stem_of(joint.name), RIG_USUAL) for joint in self.problem.paired]
         return self.rest.joint_positions[place], np.array(known) / np.square(stds)
 
     def _landmarks(self, early: bool) -> tuple[np.ndarray, np.ndarray]:
