@@ -24,7 +24,7 @@ from kinepose_ocp.coupling_kernels import (
     shape_numbers,
 )
 from kinepose_ocp.errors import KineposeError, ModelError
-from kinepose_ocp.kinematics import Geometry, KeypointDerivatives, forward_kinematics, geometry_values
+from kinepose_ocp.kinematics import Geometry, KeypointDerivatives, PoseExpression, geometry_values
 from kinepose_ocp.lifting import Lift
 from kinepose_ocp.numeric import Numeric
 from kinepose_ocp.terms import Frame, Term
@@ -86,6 +86,7 @@ class KernelSet:
         self.size = len(chain.free_dofs)  # coordinates of a frame
         self.data_size = 5 * len(self.measured)  # positions, confidences, appearances
         self._geometry = Geometry.of(chain)
+        self._pose = PoseExpression(chain, self._geometry)
         self._fields = [_number_fields(term) for term in terms]
         self._symbols = [
             {name: ca.SX.sym(f"{type(term).__name__}_{name}", len(value)) for name, value in fields.items()}
@@ -223,7 +224,7 @@ class KernelSet:
             joint_angle=ca.vertcat(*[value for name, value in parts.items() if not moves[name]]),
             translation=ca.vertcat(*[value for name, value in parts.items() if moves[name]]),
             coordinate=parts,
-            pose=forward_kinematics(self.chain, parts, self._geometry),
+            pose=self._pose(coordinates),
             observed={name: data[3 * i : 3 * i + 3] for i, name in enumerate(self.measured)},
             confidence={name: data[3 * count + i] for i, name in enumerate(self.measured)},
             appears={name: data[4 * count + i] for i, name in enumerate(self.measured)},

@@ -14,7 +14,7 @@ A translational DOF moves along its axis in the frame reached by the DOFs listed
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import casadi as ca
@@ -22,6 +22,7 @@ import numpy as np
 
 from kinepose_ocp import rotations
 from kinepose_ocp.chain import Chain, Joint
+from kinepose_ocp.numeric import Numeric
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,26 @@ def forward_kinematics(chain: Chain, coordinates: Mapping[str, ca.SX], geometry:
     )
 
 
+class PoseExpression:
+    """Forward kinematics of a chain, worked out once and put into any number of expressions."""
+
+    def __init__(self, chain: Chain, geometry: Geometry):
+        q = ca.SX.sym("q", len(chain.free_dofs))
+        pose = forward_kinematics(chain, dict(zip(chain.free_dofs, ca.vertsplit(q), strict=True)), geometry)
+        self._places = [(field.name, name) for field in fields(Pose) for name in getattr(pose, field.name)]
+        outputs = [getattr(pose, kind)[name] for kind, name in self._places]
+        self._function = ca.Function("pose", [q, geometry.symbol], outputs)
+        self._geometry = geometry.symbol
+
+    def __call__(self, q: ca.SX) -> Pose:
+        """Pose for the free coordinates q (n,) [rad or m]."""
+        parts: dict[str, dict[str, ca.SX]] = {field.name: {} for field in fields(Pose)}
+        outputs = self._function.call([q, self._geometry])
+        for (kind, name), value in zip(self._places, outputs, strict=True):
+            parts[kind][name] = value
+        return Pose(**parts)
+
+
 class JointStep:
     """Numeric step from a placed parent to one joint, for many frames at once."""
 
@@ -144,14 +165,17 @@ class JointStep:
         placed = _place(joint, below, ca.SX(ca.DM(joint.offset)), values)
         outputs = [ca.densify(ca.vec(placed.rotation.T)), ca.densify(placed.position)]
         self._function = ca.Function("joint_step", [ca.vec(turn.T), point, q], outputs)
+        self._mapped: dict[int, Numeric] = {}  # by number of frames
 
     def __call__(
         self, rotation: np.ndarray, position: np.ndarray, q: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rotation (T, 3, 3) and position (T, 3) [m] of the joint; q (T, n) [rad or m]."""
         frames = len(q)
-        turned, moved = self._function.map(frames)(rotation.reshape(frames, 9).T, position.T, q.T)
-        return np.array(turned).T.reshape(frames, 3, 3), np.array(moved).T.reshape(frames, 3)
+        if frames not in self._mapped:
+            self._mapped[frames] = Numeric(self._function.map(frames))
+        turned, moved = self._mapped[frames](rotation.reshape(frames, 9).T, position.T, q.T)
+        return turned.T.reshape(frames, 3, 3), moved.T.reshape(frames, 3)
 
 
 class KeypointDerivatives:

@@ -21,6 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from kinepose_ocp.io import atomic
+
 INTERRUPTED = 130
 INTERRUPTION = "interrupted; nothing was written"
 
@@ -32,7 +34,7 @@ def note(text: str) -> None:
 
 @contextmanager
 def ends_at_once(words: str = INTERRUPTION) -> Iterator[None]:
-    """Let Ctrl-C end the process while nothing is being written: CasADi loses or disguises exceptions.
+    """Let Ctrl-C end the process, and remove what is half-written: CasADi loses or disguises exceptions.
 
     A process that has others work for it does not solve itself; it ends them, too.
     """
@@ -40,6 +42,7 @@ def ends_at_once(words: str = INTERRUPTION) -> Iterator[None]:
     def end(*_: object) -> None:
         if multiprocessing.active_children():
             raise KeyboardInterrupt
+        atomic.abandon()
         clear = "\r\x1b[2K\x1b[?25h" if os.isatty(2) else ""  # line of the progress, and its hidden cursor
         os.write(2, f"{clear}kinepose-ocp: {words}\n".encode())
         os._exit(INTERRUPTED)

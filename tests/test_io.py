@@ -557,6 +557,28 @@ def test_whole_file_says_why_not(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from kinepose_ocp.io.atomic import whole_file, whole_folder
+from kinepose_ocp.terminal import ends_at_once
+place = Path(sys.argv[1])
+with ends_at_once(), whole_folder(place / "folder") as folder, whole_file(place / "a.nc") as temporary:
+    temporary.write_text("half")
+    (folder / "part.ply").write_text("half")
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_ctrl_c_leaves_nothing_half_written(tmp_path):
+    (tmp_path / "a.nc").write_text("an earlier result")
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED, str(tmp_path)], capture_output=True, text=True)
+    assert ended.returncode == 130
+    assert ended.stderr == "kinepose-ocp: interrupted; nothing was written\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nc"]
+    assert (tmp_path / "a.nc").read_text() == "an earlier result"
+
+
 LARGE = """
 import sys
 import numpy as np

@@ -12,6 +12,15 @@ from pathlib import Path
 
 from kinepose_ocp.errors import DataError
 
+_unfinished: set[Path] = set()  # temporary files and folders of this process
+
+
+def abandon() -> None:
+    """Remove what is half-written, for a process that ends without unwinding."""
+    for temporary in _unfinished:
+        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -28,6 +37,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.stem[:50]}-{secrets.token_hex(4)}{target.suffix}")
+    _unfinished.add(temporary)
     try:
         _refuse(target)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -43,6 +53,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise DataError(f"{path}: cannot be written: {error} (is the disk full?)") from error
     finally:
         _remove(temporary)
+        _unfinished.discard(temporary)
 
 
 @contextmanager
@@ -59,6 +70,7 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name[:50]}-{secrets.token_hex(4)}")
     check_new_folder(path)
+    _unfinished.add(temporary)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
@@ -70,6 +82,7 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        _unfinished.discard(temporary)
 
 
 def check_new_folder(path: str | os.PathLike[str]) -> None:
