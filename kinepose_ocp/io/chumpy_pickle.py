@@ -77,6 +77,7 @@ def _arrays(content: object) -> dict[str, np.ndarray]:
 
 
 def _plain(content: object) -> Any:
+    """Content with arrays where stand-ins are; tuples become lists."""
     if isinstance(content, dict):
         return {str(name): _plain(value) for name, value in content.items()}
     if isinstance(content, (list, tuple)):

@@ -27,11 +27,9 @@ from kinepose_ocp.surface.body_files import TURN
 from kinepose_ocp.surface.regressor import Regressor
 
 INPUTS = COMPONENTS = 10  # that OSSO uses
-SURFACES = {"hip": "femur_P", "knee": "femur_D", "gh": "humerus_P", "elbow": "humerus_D"}  # then L or R
-SURFACES = {
-    f"{joint}_{side}": f"{name}{side[0].upper()}"
-    for joint, name in SURFACES.items()
-    for side in ("left", "right")
+ENDS = {"hip": "femur_P", "knee": "femur_D", "gh": "humerus_P", "elbow": "humerus_D"}
+SURFACES = {  # joint of the skeleton: joint surface of OSSO, which ends in L or R
+    f"{joint}_{side}": end + side[0].upper() for joint, end in ENDS.items() for side in ("left", "right")
 }
 
 
