@@ -16,7 +16,8 @@ from kinepose_ocp.chain import Chain
 from kinepose_ocp.chain_file import load_chain
 from kinepose_ocp.keypoints import make_keypoints
 from kinepose_ocp.layouts import load_layout
-from kinepose_ocp.synthetic import limb_hinges, measure, random_motion, true_motion, walk_throw
+from kinepose_ocp.synthetic import limb_hinges, measure, random_motion, true_motion
+from kinepose_ocp.walk_throw import walk_throw
 
 RATE = 60.0  # Hz
 NOISE = 0.005  # m; white noise per axis where a case says nothing else

@@ -1,13 +1,16 @@
-"""How much of the bones lies inside the skin, and how far do they stick out: seeded bodies in everyday poses.
+"""How much of the bones lies inside the skin, and how far do they stick out: 12 people in everyday poses.
 
-Bodies of random shape get their bones standing as their rig does, and are then posed by rotations of the rig.
-Blended skin collapses in deep bends, so that bones with true rotations leave it there; kneecaps do so first,
-and are counted apart. The dashed lines in the figure are what `report.json` of a skeleton warns of.
+The people of the open body get their bones standing as their rig does, and are then posed by rotations of the
+rig. Blended skin collapses in deep bends, so that bones with true rotations leave it there; kneecaps do so
+first, and are counted apart. The dashed lines in the figure are what `report.json` of a skeleton warns of.
+`people.png` shows everyone in every pose; segments are compared with those published of adults.
 """
 
 import argparse
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -17,19 +20,21 @@ from matplotlib.figure import Figure
 
 import kinepose_ocp as kp
 from kinepose_ocp import plotting
-from kinepose_ocp.surface.body import LinearBody
+from kinepose_ocp.surface.anthropometry import Proportion, proportions
+from kinepose_ocp.surface.body import LinearBody, example_people
 from kinepose_ocp.surface.command import default_body, default_skeleton
 from kinepose_ocp.surface.envelope import Envelope
+from kinepose_ocp.surface.joint_geometry import placed_geometry
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
 from kinepose_ocp.surface.placement import placement_problem
 from kinepose_ocp.surface.posing import posing_problem
 from kinepose_ocp.surface.quality import ENDS, skeleton_quality
+from kinepose_ocp.surface.shaded import View, picture
 from kinepose_ocp.surface.skeleton import joined
 from kinepose_ocp.surface.skeleton_report import LEAST_INSIDE, MOST_PROTRUSION
 
-BODIES, SEED = 12, 20
-SPREAD, MOST, SIZE = 0.8, 1.8, (-1.0, 1.4)  # standard deviations of shapes; the first component is size
+PEOPLE = tuple(example_people())
 
 
 def both(name: str, x: float, y: float, z: float) -> dict[str, tuple[float, float, float]]:
@@ -77,32 +82,42 @@ MEASURES = {  # variable: unit, and what it is
 }
 COLOURS = {"protrusion": "#EE7733", "protrusion_without_kneecaps": "#0077BB"}
 LINE = "#222222"
+PIXEL, DPI = 0.004, 200  # of the page of people: metres, and dots per inch
+GAP, MARGIN = 16, 110  # pixels between people, and for their names
+ASIDE = np.radians(-35)  # from where people are seen: so far to their right
+VIEW = np.array([[-np.sin(ASIDE), np.cos(ASIDE), 0], [0, 0, 1], [np.cos(ASIDE), np.sin(ASIDE), 0]])
 
 
-def main(folder: Path, bodies: int = BODIES, poses: tuple[str, ...] = tuple(POSES), workers: int = 2):
-    """Pose every body, write Dataset and figure, and return the Dataset."""
-    given = shapes(bodies)
+@dataclass(frozen=True, eq=False)
+class Person:
+    """What was found: shape, stature [m], segments, measures (pose, measure), and one picture a pose."""
+
+    shape: np.ndarray
+    stature: float
+    segments: tuple[Proportion, ...]
+    measures: np.ndarray
+    pictures: list[np.ndarray]
+
+
+def main(
+    folder: Path,
+    people: Sequence[str] = PEOPLE,
+    poses: tuple[str, ...] = tuple(POSES),
+    workers: int = 2,
+):
+    """Pose everyone, write Dataset and figures, and return the Dataset."""
     if workers > 1:
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            found = list(pool.map(measured, given, [poses] * bodies))
+            found = list(pool.map(measured, people, [poses] * len(people)))
     else:
-        found = [measured(shape, poses) for shape in given]
-    result = table(given, poses, found)
+        found = [measured(name, poses) for name in people]
+    result = table(people, poses, found)
     kp.write(result, folder / "body_poses.nc")
     plotting.save_figure(figure(result), folder / "body_poses.png")
+    plotting.save_figure(page(result, [one.pictures for one in found]), folder / "people.png", DPI)
     report(result)
-    print(f"written: {folder}/body_poses.nc, body_poses.png")
+    print(f"written: {folder}/body_poses.nc, body_poses.png, people.png")
     return result
-
-
-def shapes(count: int) -> np.ndarray:
-    """Shapes (count, S) of random bodies; more of them begin with the same ones."""
-    random, found = np.random.default_rng(SEED), []
-    for _ in range(count):
-        shape = np.clip(SPREAD * random.normal(size=default_body().shape_count), -MOST, MOST)
-        shape[0] = random.uniform(*SIZE)
-        found.append(shape)
-    return np.array(found)
 
 
 def rig_rotations(body: LinearBody, pose: str) -> np.ndarray:
@@ -125,14 +140,15 @@ def rig_rotations(body: LinearBody, pose: str) -> np.ndarray:
     return turns
 
 
-def measured(shape: np.ndarray, poses: tuple[str, ...]) -> np.ndarray:
-    """Measures (pose, measure) of one body's bones in every pose, each started from the body at rest."""
-    body, skeleton = default_body(), default_skeleton()
+def measured(name: str, poses: tuple[str, ...]) -> Person:
+    """Measure one person's bones in every pose, each started from the body at rest."""
+    body, skeleton, shape = default_body(), default_skeleton(), example_people()[name]
     rest = body.posed(shape)
+    stature = float(np.ptp(rest.vertices[:, 2]))
     placed = placement_problem(skeleton).place(body, rest).placed
     problem = posing_problem(skeleton)
     subject = problem.subject(body, rest, placed)
-    rows = []
+    rows, pictures = [], []
     for pose in poses:
         target = body.posed(shape, rig_rotations(body, pose))
         started = time.process_time()
@@ -147,7 +163,18 @@ def measured(shape: np.ndarray, poses: tuple[str, ...]) -> np.ndarray:
                 *(quality.hard_gap_mm, quality.loose_gap_mm, float(solved.converged), seconds),
             ]
         )
-    return np.array(rows)
+        pictures.append(drawn(solved.placed, skin))
+    skin_marks = {mark: rest.vertices[vertex] for mark, vertex in body.landmarks.items()}
+    segments = proportions(placed_geometry(placed, skin_marks), stature)
+    return Person(shape, stature, segments, np.array(rows), pictures)
+
+
+def drawn(placed: PlacedSkeleton, skin: Mesh) -> np.ndarray:
+    """Picture (rows, columns, 3) of bones in the skin, from the front and aside; the lowest row first."""
+    bones = joined([placed.part_mesh(part) for part in placed.skeleton.parts])
+    seen = np.vstack([skin.vertices, bones.vertices]) @ VIEW[:2].T
+    columns, rows = np.ceil(np.ptp(seen, axis=0) / PIXEL).astype(int) + 2
+    return picture(View(VIEW, seen.min(0) - PIXEL, (int(rows), int(columns)), PIXEL), skin, bones)
 
 
 def protrusion_without_kneecaps(placed: PlacedSkeleton, skin: Mesh) -> float:
@@ -162,51 +189,79 @@ def protrusion_without_kneecaps(placed: PlacedSkeleton, skin: Mesh) -> float:
     return 1e3 * max(float(heights.max()), 0.0)
 
 
-def table(given: np.ndarray, poses: tuple[str, ...], found: list[np.ndarray]) -> xr.Dataset:
-    """Measures by body and pose."""
-    values, body = np.array(found), default_body()
-    statures = [float(np.ptp(body.posed(shape).vertices[:, 2])) for shape in given]
+def table(people: Sequence[str], poses: tuple[str, ...], found: list[Person]) -> xr.Dataset:
+    """Measures by person and pose, segments by person."""
+    values = np.array([one.measures for one in found])
+    outside = [[segment.outside for segment in one.segments] for one in found]
     return xr.Dataset(
         {
-            name: (("body", "pose"), values[:, :, i], {"units": units, "long_name": text})
+            name: (("person", "pose"), values[:, :, i], {"units": units, "long_name": text})
             for i, (name, (units, text)) in enumerate(MEASURES.items())
+        }
+        | {
+            "outside_published": (
+                ("person", "segment"),
+                outside,
+                {"units": "percent", "long_name": "longer (+) or shorter (-) than in all sources, adults"},
+            )
         },
         {
-            "body": np.arange(1, len(given) + 1),
+            "person": list(people),
             "pose": list(poses),
-            "stature": ("body", statures, {"units": "m"}),
-            "shape": (("body", "component"), given, {"units": "standard deviations"}),
+            "segment": [segment.segment for segment in found[0].segments],
+            "stature": ("person", [one.stature for one in found], {"units": "m"}),
+            "shape": (
+                ("person", "component"),
+                [one.shape for one in found],
+                {"units": "standard deviations"},
+            ),
         },
-        {"title": __doc__.splitlines()[0], "seed": SEED},
+        {"title": __doc__.splitlines()[0]},
     )
 
 
 def report(result: xr.Dataset) -> None:
-    """Print the worst body of each pose, beside means where these say more."""
-    low, high, count = float(result.stature.min()), float(result.stature.max()), result.sizes["body"]
-    print(f"{count} bodies of {low:.2f} to {high:.2f} m; of every pose the worst body (and the mean)")
+    """Print the worst person of each pose, the worst pose of each person, and how long segments are."""
+    print(f"{result.sizes['person']} people; of every pose the worst person (and the mean)")
+    print_measures(result, "pose", "person")
+    print("of every person the worst pose (and the mean)")
+    print_measures(result, "person", "pose")
+    child = result.person.str.contains("10 years")
+    print("segments, % longer (+) or shorter (-) than in all sources, which are of adults: from, to")
+    print(f"{'':40s}{'adults':>16s}{'children':>16s}")
+    for segment in result.segment.values:
+        outside = result.outside_published.sel(segment=segment)
+        groups = [outside[~child], outside[child]]
+        cells = [f"{float(g.min()):+.1f}, {float(g.max()):+.1f}" if g.size else "" for g in groups]
+        print(f"{segment:40s}" + "".join(f"{cell:>16s}" for cell in cells))
+
+
+def print_measures(result: xr.Dataset, by: str, over: str) -> None:
+    """Print one line for every pose or person: the worst of the others, and their mean."""
     heads = ("inside %", "> 2 mm out %", "out mm", "no kneecaps", "hard gap", "loose gap", "found", "s")
-    print(f"{'':14s}" + "".join(f"{head:>15s}" for head in heads))
-    for pose in result.pose.values:
-        one = result.sel(pose=pose)
+    print(f"{'':24s}" + "".join(f"{head:>14s}" for head in heads))
+    for name in result[by].values:
+        one = result.sel({by: name})
         cells = [f"{float(one.inside.min()):.1f} ({float(one.inside.mean()):.1f})"]
-        for name in ("beyond", "protrusion", "protrusion_without_kneecaps"):
-            cells.append(f"{float(one[name].max()):.1f} ({float(one[name].mean()):.1f})")
+        for measure in ("beyond", "protrusion", "protrusion_without_kneecaps"):
+            cells.append(f"{float(one[measure].max()):.1f} ({float(one[measure].mean()):.1f})")
         cells += [f"{float(one.hard_gap.max()):.4f}", f"{float(one.loose_gap.max()):.1f}"]
-        cells += [f"{int(one.converged.sum())} of {one.sizes['body']}", f"{float(one.seconds.mean()):.1f}"]
-        print(f"{pose:14s}" + "".join(f"{cell:>15s}" for cell in cells))
+        cells += [f"{int(one.converged.sum())} of {one.sizes[over]}", f"{float(one.seconds.mean()):.1f}"]
+        print(f"{name:24s}" + "".join(f"{cell:>14s}" for cell in cells))
 
 
 def figure(result: xr.Dataset) -> Figure:
-    """One dot a body: area outside the skin, and how far bones stick out, with and without kneecaps."""
+    """One dot a person: area outside the skin, and how far bones stick out, with and without kneecaps."""
     drawing = Figure(figsize=(10, 4.4), layout="constrained")
     area, out = drawing.subplots(1, 2, sharey=True)
     rows = np.arange(result.sizes["pose"])
     for row, pose in zip(rows, result.pose.values, strict=True):
         one = result.sel(pose=pose)
-        area.plot(100 - one.inside, np.full(one.sizes["body"], row), "o", ms=5, alpha=0.6, color=LINE, mew=0)
+        area.plot(
+            100 - one.inside, np.full(one.sizes["person"], row), "o", ms=5, alpha=0.6, color=LINE, mew=0
+        )
         for shift, (name, colour) in zip((-0.14, 0.14), COLOURS.items(), strict=True):
-            place = np.full(one.sizes["body"], row + shift)
+            place = np.full(one.sizes["person"], row + shift)
             out.plot(one[name], place, "o", ms=5, alpha=0.6, color=colour, mew=0)
     area.axvline(100 - LEAST_INSIDE, color=LINE, lw=1, ls="--")
     out.axvline(MOST_PROTRUSION, color=LINE, lw=1, ls="--", label="a report warns beyond this")
@@ -223,7 +278,29 @@ def figure(result: xr.Dataset) -> Figure:
     drawing.legend(
         *out.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9
     )
-    drawing.suptitle(f"Bones against the skin: {result.sizes['body']} bodies, one dot each", fontsize=11)
+    drawing.suptitle(f"Bones against the skin: {result.sizes['person']} people, one dot each", fontsize=11)
+    return drawing
+
+
+def page(result: xr.Dataset, pictures: list[list[np.ndarray]]) -> Figure:
+    """Everyone in every pose, all in one scale: a column a person, a row a pose."""
+    widths = [GAP + max(one.shape[1] for one in person) for person in pictures]
+    heights = [GAP + max(one.shape[0] for one in pose) for pose in zip(*pictures, strict=True)]
+    right, top = np.cumsum(widths), np.cumsum(heights[::-1])[::-1]  # of every column and row
+    canvas = np.ones((top[0], right[-1], 3))
+    for person, end, width in zip(pictures, right, widths, strict=True):
+        for one, height, above in zip(person, heights, top, strict=True):
+            low, left = above - height, end - (width + one.shape[1]) // 2
+            canvas[low : low + one.shape[0], left : left + one.shape[1]] = one
+    size = np.array([canvas.shape[1] + MARGIN, canvas.shape[0] + MARGIN])
+    drawing = Figure(figsize=tuple(size / DPI))
+    ax = drawing.add_axes((MARGIN / size[0], 0, *(1 - MARGIN / size)))
+    ax.imshow(canvas, origin="lower", extent=(0, right[-1], 0, top[0]))
+    ax.set_axis_off()
+    for name, end, width in zip(result.person.values, right, widths, strict=True):
+        ax.text(end - width / 2, top[0] + GAP, name.replace(", ", "\n"), ha="center", va="bottom", fontsize=9)
+    for name, above, height in zip(result.pose.values, top, heights, strict=True):
+        ax.text(-GAP, above - height / 2, name, ha="right", va="center", rotation=90, fontsize=9)
     return drawing
 
 

@@ -17,7 +17,8 @@ import xarray as xr
 import kinepose_ocp as kp
 from kinepose_ocp import metrics, plotting
 from kinepose_ocp.case_motions import estimator_points
-from kinepose_ocp.synthetic import measure, walk_throw
+from kinepose_ocp.synthetic import measure
+from kinepose_ocp.walk_throw import walk_throw
 from kinepose_ocp.workers import mapped
 
 SHIPPED = "as shipped"

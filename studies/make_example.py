@@ -1,6 +1,6 @@
 """Write the bundled example, ``models/examples/walk_throw.csv`` and its truth, again.
 
-A walk that ends in a throw (`kinepose_ocp.synthetic.walk_throw`), measured at the 17 points of Human3.6M with
+A walk that ends in a throw (`kinepose_ocp.walk_throw`), measured at the 17 points of Human3.6M with
 5 mm white noise and 10 mm slow drift. Usage: ``python studies/make_example.py [FOLDER]``.
 """
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from kinepose_ocp.chain_file import load_chain
 from kinepose_ocp.io import write
 from kinepose_ocp.layouts import load_layout
-from kinepose_ocp.synthetic import measure, walk_throw
+from kinepose_ocp.synthetic import measure
+from kinepose_ocp.walk_throw import walk_throw
 
 EXAMPLES = Path(__file__).parent.parent / "models" / "examples"
 

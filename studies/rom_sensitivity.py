@@ -15,7 +15,8 @@ import xarray as xr
 import kinepose_ocp as kp
 from kinepose_ocp import plotting
 from kinepose_ocp.case_motions import estimator_points
-from kinepose_ocp.synthetic import measure, walk_throw
+from kinepose_ocp.synthetic import measure
+from kinepose_ocp.walk_throw import walk_throw
 
 # Degrees: Joint Motion: Method of Measuring and Recording, American Academy of Orthopaedic Surgeons, 1965
 TEXTBOOK = {

@@ -11,7 +11,8 @@ from kinepose_ocp.errors import KineposeError
 from kinepose_ocp.evaluate import METRICS
 from kinepose_ocp.handedness import seems_mirrored
 from kinepose_ocp.io import write
-from kinepose_ocp.synthetic import limb_hinges, measure, random_motion, walk_throw
+from kinepose_ocp.synthetic import limb_hinges, measure, random_motion
+from kinepose_ocp.walk_throw import walk_throw
 
 SMALL = [case for case in CASES if case.name not in ("rate-1000-hz", "rate-240-hz")]
 

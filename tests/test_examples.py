@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import kinepose_ocp as kp
@@ -222,9 +223,18 @@ def test_surface_to_motion(folder, capsys):
 
 def test_body_poses(folder, capsys):
     module = study("body_poses")
-    result = module.main(folder / "poses", bodies=1, poses=("stand", "deep squat"), workers=1)
-    assert "deep squat" in capsys.readouterr().out
+    name = "girl, 10 years, light"
+    assert len(module.PEOPLE) == 12 and name in module.PEOPLE
+    result = module.main(folder / "poses", people=[name], poses=("stand", "deep squat"), workers=1)
+    printed = capsys.readouterr().out
+    assert "deep squat" in printed and name in printed and result.person.values.tolist() == [name]
     assert set(module.MEASURES) <= set(result) and (result.converged == 1).all()
     assert (result.inside.sel(pose="stand") > 98).all() and float(result.hard_gap.max()) < 0.1
     assert (result.protrusion_without_kneecaps <= result.protrusion + 1e-9).all()
-    assert {path.name for path in (folder / "poses").iterdir()} == {"body_poses.nc", "body_poses.png"}
+    made = {path.name for path in (folder / "poses").iterdir()}
+    assert made == {"body_poses.nc", "body_poses.png", "people.png"}
+    (picture,) = module.measured(name, ("stand",)).pictures
+    height = np.flatnonzero((picture < 0.99).any((1, 2)))  # rows that are not paper
+    assert abs(module.PIXEL * np.ptp(height) - float(result.stature[0])) < 0.02
+    thigh = result.outside_published.sel(segment="thigh (hip - knee)")
+    assert abs(float(thigh[0])) < 5 and np.isfinite(result.outside_published).all()

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from kinepose_ocp.errors import DataError, ModelError
 from kinepose_ocp.io.arrays import read_arrays
 from kinepose_ocp.shipped import models_dir
-from kinepose_ocp.surface.body import LinearBody, body_of_arrays, open_body
+from kinepose_ocp.surface.body import LinearBody, body_of_arrays, example_people, open_body
 from kinepose_ocp.surface.mesh import Mesh
 
 
@@ -280,3 +280,43 @@ def test_every_part_of_the_skeleton_has_skin_over_it(body):
     sided = ("clavicle", "scapula", "humerus", "forearm", "hand", "femur", "tibia", "foot", "toes")
     parts = {f"{part}_{side}" for part in sided for side in ("left", "right")}
     assert set(body.vertex_parts) == parts | {"pelvis", "lumbar", "thorax", "cspine", "skull"}
+
+
+# ---- the people ------------------------------------------------------------------------------------
+WHO = {  # median and standard deviation of statures [m], WHO growth reference 2007, at 10 and at 19 years
+    "girl, 10": (1.386, 0.064),
+    "boy, 10": (1.378, 0.064),
+    "woman, 30": (1.632, 0.065),
+    "man, 30": (1.765, 0.073),
+}
+
+
+@pytest.fixture(scope="module")
+def people(body):
+    return {name: body.posed(shape) for name, shape in example_people().items()}
+
+
+def stature(posed):
+    return np.ptp(posed.vertices[:, 2])
+
+
+def test_people_are_as_tall_as_those_of_their_sex_and_age(people):
+    assert len(people) == 12
+    for beginning, (median, deviation) in WHO.items():
+        for word in ("light", "heavy"):
+            assert abs(stature(people[f"{beginning} years, {word}"]) - median) < deviation
+    for sex in ("woman", "man"):
+        young, old = (stature(people[f"{sex}, {years} years, light"]) for years in (30, 70))
+        assert 0 < young - old < 0.05
+
+
+def test_heavy_people_are_heavy(body, people):
+    index = {
+        name: 1000 * Mesh(posed.vertices, body.faces).volume() / stature(posed) ** 2
+        for name, posed in people.items()
+    }  # kg/m^2, if a litre is a kilogram; WHO: adults are overweight from 25, children of 10 from 18.5 and 19
+    for name, light in index.items():
+        if name.endswith("light"):
+            heavy = index[name.replace("light", "heavy")]
+            assert 13 < light < (17.5 if "10 years" in name else 20)
+            assert (19 if "10 years" in name else 25) < heavy < 35

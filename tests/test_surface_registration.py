@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.errors import DataError
 from kinepose_ocp.surface import registration
-from kinepose_ocp.surface.body import open_body
+from kinepose_ocp.surface.body import example_people, open_body
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.orientation import MeshFrame, axis_rotations, found_unit, nearest_axes
 from kinepose_ocp.surface.registration import Registrar
@@ -104,6 +104,16 @@ def test_a_coarse_noisy_mesh_in_other_unit_and_axes_is_fitted(registrar, walker)
     assert np.array_equal(held.shape, shape) and held.residual.mean_mm < 3
     again = held.frame.to_mesh(held.posed.joint_positions) / 100 - walker.joint_positions @ Y_UP.T
     assert np.linalg.norm(again, axis=1).mean() < 0.5 * off.mean()
+
+
+def test_a_child_of_ten_years_is_fitted(registrar):
+    body = registrar.body
+    child = body.posed(example_people()["girl, 10 years, light"])
+    coarse, faces, _, _ = igl.decimate(child.vertices, body.faces, 5000)
+    found = registrar.register(Mesh(100 * coarse, faces))
+    assert found.frame.unit == "centimetres" and found.residual.mean_mm < 2
+    off = np.linalg.norm(found.posed.joint_positions - child.joint_positions, axis=1)
+    assert off.mean() < 0.005 and off.max() < 0.015  # m
 
 
 def test_landmarks_lead_to_a_pose_that_is_not_found_without(registrar, monkeypatch):

@@ -14,7 +14,8 @@ from kinepose_ocp.chain_file import chain_from_yaml, load_chain
 from kinepose_ocp.errors import DataError, ModelError
 from kinepose_ocp.io import read_keypoints, read_motion
 from kinepose_ocp.keypoints import check_keypoints
-from kinepose_ocp.synthetic import limb_hinges, mark_straight, measure, random_motion, true_motion, walk_throw
+from kinepose_ocp.synthetic import limb_hinges, mark_straight, measure, random_motion, true_motion
+from kinepose_ocp.walk_throw import walk_throw
 
 REPOSITORY = Path(__file__).parent.parent
 

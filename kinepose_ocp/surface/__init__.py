@@ -1,6 +1,6 @@
 """From the surface of a body to its skeleton: body model, bones, and the chain of a subject."""
 
-from kinepose_ocp.surface.body import LinearBody, Posed, open_body
+from kinepose_ocp.surface.body import LinearBody, Posed, example_people, open_body
 from kinepose_ocp.surface.body_files import load_body
 from kinepose_ocp.surface.joint_geometry import JointGeometry
 from kinepose_ocp.surface.mesh import Mesh, read_mesh, write_mesh
@@ -41,6 +41,7 @@ __all__ = [
     "Residual",
     "Skeleton",
     "SkeletonJoint",
+    "example_people",
     "fit_regressor",
     "load_body",
     "load_regressor",

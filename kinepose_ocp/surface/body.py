@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -270,4 +271,17 @@ def normalised(weights: np.ndarray) -> np.ndarray:
 
 def open_body() -> LinearBody:
     """Return the open body that ships with kinepose_ocp: 23 joints, 16 shape components (see its NOTICE)."""
-    return body_of_arrays(read_arrays(models_dir() / "surface" / "body.npz"))
+    return body_of_arrays(read_arrays(_open_file()))
+
+
+def example_people() -> dict[str, np.ndarray]:
+    """Return shapes (S,) of 12 people by name, for the open body [standard deviations].
+
+    Girls and boys of 10 years, women and men of 30 and 70, light and heavy: ``"woman, 30 years, heavy"``.
+    """
+    arrays = read_arrays(_open_file(), ("people_names", "people_shapes"))
+    return dict(zip(arrays["people_names"].tolist(), arrays["people_shapes"].astype(float), strict=True))
+
+
+def _open_file() -> Path:
+    return models_dir() / "surface" / "body.npz"

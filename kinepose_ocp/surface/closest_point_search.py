@@ -103,10 +103,8 @@ class ClosestPointSearch:
 
     def reposed(self, target: Target, state: BodyState) -> BodyState:
         """Return the pose and translation that fit a target, from a state near it whose shape is held."""
-        found = Candidate(Start("", state.rotations, np.eye(3)), state, np.inf)
-        for stage in (MIDDLE, FINE, LAST):
-            found = self._refined(found, target, stage, held=self.body.shape_count)
-        return found.state
+        near = Candidate(Start("", state.rotations, np.eye(3)), state, np.inf)
+        return self._refined(near, target, LAST, held=self.body.shape_count).state
 
     def _limbs_restarted(self, found: Candidate, target: Target) -> Candidate:
         """Put limbs anew, one after the other, while the mesh has points that no part of the body is at."""

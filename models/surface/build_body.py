@@ -225,14 +225,19 @@ def linear_model(vertices: np.ndarray, joints: np.ndarray, components: int) -> d
     }
 
 
+def best_shapes(model: dict[str, np.ndarray], vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shapes (n, S) of the stored (rounded) model next to bodies (n, V, 3), and errors (n, V) [mm]."""
+    basis = model["shapedirs"].astype(float).reshape(-1, model["shapedirs"].shape[2])
+    wanted = (vertices - model["v_template"]).reshape(len(vertices), -1)
+    scores = np.linalg.lstsq(basis, wanted.T, rcond=None)[0].T
+    return scores, np.linalg.norm((wanted - scores @ basis.T).reshape(len(wanted), -1, 3), axis=2) * 1e3
+
+
 def held_out_errors(
     model: dict[str, np.ndarray], vertices: np.ndarray, joints: np.ndarray
 ) -> dict[str, float]:
     """Errors [mm] of the stored (rounded) model on bodies it has not seen: best fit of the vertices."""
-    basis = model["shapedirs"].astype(float).reshape(-1, model["shapedirs"].shape[2])
-    wanted = (vertices - model["v_template"]).reshape(len(vertices), -1)
-    scores = np.linalg.lstsq(basis, wanted.T, rcond=None)[0].T
-    vertex = np.linalg.norm((wanted - scores @ basis.T).reshape(len(wanted), -1, 3), axis=2) * 1e3
+    scores, vertex = best_shapes(model, vertices)
     found = model["J_template"] + np.einsum("kcs,ns->nkc", model["J_shapedirs"], scores)
     joint = np.linalg.norm(found - joints, axis=2) * 1e3
     return {
@@ -244,10 +249,10 @@ def held_out_errors(
     }
 
 
-def build_body(train: int = 300, test: int = 60, components: int = 16) -> tuple[dict, dict]:
-    """Return the arrays of ``body.npz`` and a report of its errors."""
-    source = open_source()
-    skin = outer_skin(source)
+def build_body(
+    source: Source, skin: Skin, train: int = 300, test: int = 60, components: int = 16
+) -> tuple[dict, dict]:
+    """Return the arrays of ``body.npz`` without its people, and a report of its errors."""
     vertices, all_joints = sampled(source, skin, train + test)
     carriers, parents = joint_map(source)
     numbers = [source.joints.index(name) for name in rig().values()]
