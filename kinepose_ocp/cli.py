@@ -257,6 +257,9 @@ def skeleton(
     body_model: Annotated[
         Path | None, typer.Option(help="SMPL (.npz .pkl) or STAR (.npz) model; the open body by default")
     ] = None,
+    regressor: Annotated[
+        Path | None, typer.Option(help="Proportions of bones: OSSO's betas_regressor_*.pkl (STAR), or .npz")
+    ] = None,
     up: Annotated[Up, typer.Option(help="Axis of the mesh, or of meshes, that points up")] = Up.auto,
     landmarks: Annotated[
         Path | None, typer.Option(help="Where landmarks are on one mesh: .yaml lines 'name: [x, y, z]'")
@@ -270,7 +273,7 @@ def skeleton(
     A sequence holds vertices (T, V, 3) and faces (F, 3), or poses of the body model: shape (S,), rotations
     (T, K, 3) as rotation vectors [rad] and translation (T, 3) [m]; and rate [Hz].
     """
-    request = command.Request(body, output, body_model, str(up), landmarks, rate)
+    request = command.Request(body, output, body_model, str(up), landmarks, rate, regressor)
     with Console(stderr=True).status("reading") as status:
         subject, report = command.run(request, status.update)
     table = Table(show_header=False, box=None)

@@ -4,7 +4,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.surface.body import Posed
-from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, twin
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
+from kinepose_ocp.surface.sides import twin
 from kinepose_ocp.surface.skin_parts import parts_of_rig
 
 

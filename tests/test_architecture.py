@@ -42,6 +42,7 @@ PICKLES = {  # files of others only, read so that nothing in them runs
     PACKAGE / "io" / "chumpy_pickle.py",
     ROOT / "tests" / "test_chumpy_pickle.py",
     ROOT / "tests" / "test_body_files.py",
+    ROOT / "tests" / "test_osso_files.py",
 }
 MODULES = {module_name(path): ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 

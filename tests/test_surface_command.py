@@ -16,7 +16,8 @@ from kinepose_ocp.errors import DataError
 from kinepose_ocp.kinematics import Kinematics
 from kinepose_ocp.surface import command, surfaces
 from kinepose_ocp.surface.body import open_body
-from kinepose_ocp.surface.mesh import write_mesh
+from kinepose_ocp.surface.mesh import Mesh, write_mesh
+from kinepose_ocp.surface.regressor import fit_regressor, save_regressor
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = np.array([0.5, -0.8, 0.4])
@@ -116,6 +117,14 @@ def test_the_chain_has_the_lengths_of_the_bones(made):
         assert ours == pytest.approx(np.linalg.norm(bones[0] - bones[1]), abs=1e-4)
 
 
+def thigh_regressor(body):
+    """From shapes of a body to the ends of its left thigh."""
+    shapes = np.random.default_rng(0).normal(size=(40, body.shape_count))
+    ends = [body.joint_index(f"{name}_left") for name in ("upperleg", "lowerleg")]
+    points = np.array([body.posed(shape).joint_positions[ends] for shape in shapes])
+    return fit_regressor(shapes, points, "40 random shapes", names=("hip_left", "knee_left"))
+
+
 def test_a_sequence_of_poses_gives_points_that_its_chain_solves(tmp_path):
     body = command.default_body()
     rotations = np.zeros((3, len(body.parents), 3))
@@ -127,7 +136,11 @@ def test_a_sequence_of_poses_gives_points_that_its_chain_solves(tmp_path):
         translation=np.zeros((3, 3)),
         rate=np.array(30.0),
     )
-    assert call("skeleton", tmp_path / "squat.npz", "-o", tmp_path / "out") == 0
+    save_regressor(thigh_regressor(body), tmp_path / "thighs.npz")
+    given = "--regressor", tmp_path / "thighs.npz"
+    assert call("skeleton", tmp_path / "squat.npz", "-o", tmp_path / "out", *given) == 0
+    told = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["regressor"]
+    assert told["population"] == "40 random shapes" and set(told["size_for_the_stature"]) == {"femur_left"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == MADE | {"keypoints.nc"}
     motion = xr.load_dataset(tmp_path / "out" / "skeleton.nc")
     np.testing.assert_allclose(motion.time, np.arange(3) / 30)
@@ -169,9 +182,41 @@ def test_the_misfit_of_a_sequence_is_that_of_the_bodies_used():
     found = surfaces.of_meshes(meshes, 30.0, body)
     assert found.shape[1] == pytest.approx(0.4, abs=0.02)
     for mesh, target, residual in zip(meshes, found.targets, found.residuals, strict=True):
-        between = 1e3 * np.linalg.norm(target.vertices - found.frame.to_world(mesh.vertices), axis=1).mean()
+        apart = np.linalg.norm(target.vertices - found.frame.to_world(mesh.vertices), axis=1)
+        between = 1e3 * np.average(apart, weights=body.mesh(target).vertex_areas())
         assert 0.2 < residual.body_to_mesh_mean_mm < between
         assert residual.body_to_mesh_mean_mm > 0.2 * between
+
+
+def test_poses_of_noisy_meshes_fit_the_shape_that_they_share():
+    """Nearer to the true joints than poses that fit a shape of each frame's own; bones keep their lengths."""
+    body, random = command.default_body(), np.random.default_rng(4)
+    truth, true, meshes = random.normal(size=body.shape_count) * 0.7, [], []
+    for bend in (0.0, 0.3, 0.6):
+        turns = np.zeros((len(body.parents), 3))
+        turns[[body.joint_index("lowerleg_right"), body.joint_index("upperleg_left")], 1] = bend, -bend
+        true.append(body.posed(truth, turns))
+        noise = 0.003 * random.normal(size=body.template.shape)  # m
+        meshes.append(Mesh(true[-1].vertices + noise, body.faces))
+    found = surfaces.of_meshes(meshes, 30.0, body, "z")
+    alone = [surfaces.registrar(body).register(mesh, None, found.frame) for mesh in meshes]
+    np.testing.assert_allclose(found.shape, np.mean([each.shape for each in alone], axis=0))
+    roots = [each.posed.joint_positions[0] for each in alone]
+    before = [body.posed(found.shape, each.rotations) for each in alone]
+    off = [
+        target.joint_positions - wanted.joint_positions
+        for target, wanted in zip(found.targets, true, strict=True)
+    ]
+    once = [
+        posed.joint_positions - posed.joint_positions[0] + root - wanted.joint_positions
+        for posed, root, wanted in zip(before, roots, true, strict=True)
+    ]
+    assert np.linalg.norm(off, axis=2).mean() < 0.9 * np.linalg.norm(once, axis=2).mean() < 0.0015
+    for target in found.targets:
+        bones = target.joint_positions[1:] - target.joint_positions[list(body.parents[1:])]
+        resting = body.posed(found.shape).joint_positions
+        lengths = np.linalg.norm(resting[1:] - resting[list(body.parents[1:])], axis=1)
+        np.testing.assert_allclose(np.linalg.norm(bones, axis=1), lengths, atol=1e-9)
 
 
 def test_a_sequence_of_different_people_is_refused():
@@ -208,6 +253,9 @@ def bad_folder(folder):
     np.savez(folder / "textfaces.npz", vertices=corners, faces=np.full((1, 3), "a"), rate=30.0)
     np.savez(folder / "halffaces.npz", vertices=corners, faces=triangles + 0.5, rate=30.0)
     np.savez(folder / "model.npz", **(open_arrays() | {"weights": np.full((12073, 23), "x")}))
+    random = np.random.default_rng(0)
+    few = fit_regressor(random.normal(size=(8, 3)), random.normal(size=(8, 2, 3)), "nobody", folds=2)
+    save_regressor(few, folder / "few.npz")
     (folder / "marks.yaml").write_text("head_top: [0, 1]\n")
     (folder / "unknown.yaml").write_text("head_tip: [0, 0, 1]\n")
     (folder / "full").mkdir()
@@ -258,6 +306,13 @@ def bad_folder(folder):
         (["body.ply", "-o", "notes.txt"], "notes.txt: is a file; give the name of a new folder"),
         (["body.ply", "--body-model", "none.npz"], "none.npz: no such file"),
         (["body.ply", "--up", "w"], "'w' is not one of"),
+        (["body.ply", "--regressor", "none.npz"], "none.npz: no such file"),
+        (["body.ply", "--regressor", "model.npz"], "model.npz: not a regressor: no array 'version'"),
+        (["body.ply", "--regressor", "few.npz"], "few.npz: a regressor of 3 inputs; the body has 16 shape"),
+        (
+            ["body.ply", "--regressor", "betas_regressor_male.pkl"],
+            "betas_regressor_male.pkl: OSSO's regressor is for shapes of STAR; give STAR's file",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):

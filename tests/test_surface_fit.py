@@ -72,6 +72,8 @@ def test_normal_equations_are_those_of_least_squares():
     root = np.sqrt(weights)
     wanted = np.linalg.lstsq(rows * root[:, None], -residuals * root, rcond=None)[0]
     assert np.allclose(equations.step(0.0), wanted, atol=1e-7)
+    held = np.r_[0, 0, np.linalg.lstsq((rows * root[:, None])[:, 2:], -residuals * root, rcond=None)[0]]
+    assert np.allclose(equations.step(0.0, held=2), held, atol=1e-7)
 
 
 def test_a_step_turns_joints_only_so_far(body):

@@ -9,9 +9,10 @@ from kinepose_ocp.surface.body import LinearBody, open_body
 from kinepose_ocp.surface.contacts import bony_points, landmark_pairs
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.parts_program import PartsProgram
-from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins, twin
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins
 from kinepose_ocp.surface.placement import placement_problem
 from kinepose_ocp.surface.quality import joint_gaps, overlap, skeleton_quality
+from kinepose_ocp.surface.sides import twin
 from kinepose_ocp.surface.skeleton import Bone, Skeleton, SkeletonJoint, open_skeleton
 
 pytest.importorskip("igl")
@@ -55,6 +56,17 @@ def test_left_and_right_have_the_same_scales_and_mirrored_places(placements):
             np.testing.assert_allclose(placed.scales[number], placed.scales[other], atol=1e-9)
             one, other = placed.part_mesh(part), mirrored.part_mesh(part)
             assert np.linalg.norm(one.vertices - other.vertices, axis=1).max() < 1e-3, part
+
+
+def test_expected_sizes_draw_the_scales(body, placements, skeleton):
+    """Longer thighs are expected: femora are scaled up, as far as the skin lets them, and little else."""
+    wanted = {"femur_left": 1.2, "femur_right": 1.2}
+    longer = placement_problem(skeleton).place(body, body.posed(SHAPES[0]), wanted).placed
+    growth = np.log(longer.scales / placements[0].placed.scales)
+    femora = [longer.part_index(part) for part in wanted]
+    others = np.delete(np.arange(len(growth)), femora)
+    assert (growth[femora] > 0.005).any(1).all() and (growth[femora] > -0.005).all()
+    assert np.abs(growth[others]).mean() < 0.1 * np.abs(growth[femora]).mean()
 
 
 def test_bony_points_lie_at_their_depth(body, placements, skeleton):

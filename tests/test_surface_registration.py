@@ -99,6 +99,11 @@ def test_a_coarse_noisy_mesh_in_other_unit_and_axes_is_fitted(registrar, walker)
     joints = found.frame.to_mesh(found.posed.joint_positions) / 100
     off = np.linalg.norm(joints - walker.joint_positions @ Y_UP.T, axis=1)
     assert off.mean() < 0.005 and off.max() < 0.012  # m
+    shape = registrar.register(Mesh(walker.vertices, body.faces)).shape  # the true one: vertex by vertex
+    held = registrar.reposed(Mesh(100 * noisy @ Y_UP.T, faces), found, shape)
+    assert np.array_equal(held.shape, shape) and held.residual.mean_mm < 3
+    again = held.frame.to_mesh(held.posed.joint_positions) / 100 - walker.joint_positions @ Y_UP.T
+    assert np.linalg.norm(again, axis=1).mean() < 0.5 * off.mean()
 
 
 def test_a_child_of_ten_years_is_fitted(registrar):

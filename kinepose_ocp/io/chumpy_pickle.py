@@ -12,8 +12,9 @@ import io
 import os
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
@@ -38,13 +39,29 @@ def read_pickled_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     DataError
         For a file that is missing, damaged, no dictionary, or that asks for anything but arrays.
     """
+    return _read(path, _arrays)
+
+
+def read_pickled(path: str | os.PathLike[str]) -> Any:
+    """Read a pickle (.pkl) of dictionaries, lists, texts, numbers and arrays; None stands for anything else.
+
+    Raises
+    ------
+    DataError
+        For a file that is missing, damaged, or that asks for anything but arrays.
+    """
+    return _read(path, _plain)
+
+
+def _read(path: str | os.PathLike[str], made_of: Callable[[object], Any]) -> Any:
+    """What is made of the content of a pickle, in which stand-ins are; damage shows here at the latest."""
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     if path.stat().st_size > LARGEST:
         raise DataError(f"{path}: {path.stat().st_size / 2**30:.1f} GiB are too many for a body model")
     try:
-        return _arrays(_ArrayUnpickler(path.read_bytes()).load())
+        return made_of(_ArrayUnpickler(path.read_bytes()).load())
     except _RefusedError as error:
         raise DataError(f"{path}: refused, its pickle asks for {error}; allowed are arrays only") from None
     except Exception as error:  # a damaged pickle can raise anything that its remains lead to
@@ -57,6 +74,15 @@ def _arrays(content: object) -> dict[str, np.ndarray]:
         raise TypeError(f"no dictionary but {type(content).__name__}")
     found = {str(name): _array(value) for name, value in content.items()}
     return {name: array for name, array in found.items() if array is not None}
+
+
+def _plain(content: object) -> Any:
+    """Content with arrays where stand-ins are; tuples become lists."""
+    if isinstance(content, dict):
+        return {str(name): _plain(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_plain(value) for value in content]
+    return content if isinstance(content, (str, bool, int, float)) else _array(content)
 
 
 class _RefusedError(Exception):
@@ -93,6 +119,7 @@ class _ArrayUnpickler(pickle.Unpickler):
             ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),
         }
         self._found |= {name: lambda *ignored: array() for name in RECONSTRUCT}
+        self._found |= {(module, "scalar"): self._stand_in("scalar") for module, _ in RECONSTRUCT}
         for module in ("__builtin__", "builtins"):
             self._found[module, "set"] = set  # chumpy keeps names in sets
             self._found[module, "object"] = self._stand_in("object")
@@ -126,6 +153,9 @@ def _array(value: object) -> np.ndarray | None:
         return None
     if value.kind == "ndarray":
         return _of_bytes(*value.state)
+    if value.kind == "scalar":
+        kind, content = value.made_of
+        return _of_bytes(1, (), cast(_Inert, kind), False, content)
     state = value.state
     if not isinstance(state, dict):
         return None

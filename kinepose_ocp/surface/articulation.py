@@ -13,6 +13,7 @@ import casadi as ca
 import numpy as np
 
 from kinepose_ocp.chain import Chain
+from kinepose_ocp.surface.sides import sided, stem_and_side, stem_of
 from kinepose_ocp.surface.skeleton import Skeleton, SkeletonJoint
 
 MILLIMETRE = 1e-3
@@ -71,8 +72,8 @@ def hinge_ranges(skeleton: Skeleton, chain: Chain) -> list[HingeRange]:
     for joint in skeleton.joints:
         if joint.kind != "hinge":
             continue
-        base, _, side = joint.name.partition("_")
-        dof = chain.dofs.get(f"{FULLBODY.get(base, base)}_{side}.flexion")
+        stem, side = stem_and_side(joint.name)
+        dof = chain.dofs.get(f"{sided(FULLBODY.get(stem, stem), side)}.flexion")
         lower, upper = (-np.pi, np.pi) if dof is None else (dof.lower, dof.upper)
         if dof is not None and dof.axis[1] > 0:  # the chain's y axis points to the left
             lower, upper = -upper, -lower
@@ -186,7 +187,7 @@ def joint_limits(parts: Parts, skeleton: Skeleton, ranges: list[HingeRange]) -> 
     expressions, lower, upper = list(gaps), [np.zeros(3 * len(gaps))], [np.zeros(3 * len(gaps))]
     angles = 3 * len(gaps) + 3 * np.arange(len(ranges))
     for hinge in ranges:
-        laxity = np.sin(LAXITY.get(hinge.joint.name.partition("_")[0], LAXITY["knee"]))
+        laxity = np.sin(LAXITY.get(stem_of(hinge.joint.name), LAXITY["knee"]))
         angle, leaves = hinge_state(parts, hinge.joint)
         expressions += [angle, leaves]
         lower.append(np.r_[hinge.lower, -laxity])

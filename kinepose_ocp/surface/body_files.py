@@ -17,6 +17,7 @@ from kinepose_ocp.io.arrays import read_arrays
 from kinepose_ocp.io.chumpy_pickle import read_pickled_arrays
 from kinepose_ocp.surface.body import STORED, LinearBody, body_of_arrays, normalised
 from kinepose_ocp.surface.plain_numbers import floats, whole_numbers
+from kinepose_ocp.surface.sides import sided, stem_and_side
 
 TURN = [2, 0, 1]  # our axes x, y, z among those of SMPL: z, x, y
 NEEDED = ("v_template", "shapedirs", "weights", "J_regressor", "kintree_table", "f")
@@ -167,9 +168,8 @@ def nearest_named(parents: tuple[int, ...], names: tuple[str, ...]) -> np.ndarra
 
 def part_of(name: str) -> str:
     """Return the rigid part under the skin that follows a joint; empty for a joint the open body has not."""
-    base, _, side = name.partition("_")
-    part = PARTS.get(base, "")
-    return f"{part}_{side}" if part and side else part
+    stem, side = stem_and_side(name)
+    return sided(PARTS[stem], side) if stem in PARTS else ""
 
 
 def correctives(directions: np.ndarray | None, joints: int) -> tuple[np.ndarray | None, str | None]:

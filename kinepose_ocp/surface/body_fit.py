@@ -73,10 +73,12 @@ class NormalEquations:
         self.hessian += weighted.T @ rows
         self.gradient += weighted.T @ residuals
 
-    def step(self, damping: float) -> np.ndarray:
-        """Return the damped Newton step (n,)."""
-        diagonal = np.diag(self.hessian)
-        return -np.linalg.solve(self.hessian + np.diag(damping * diagonal + 1e-9), self.gradient)
+    def step(self, damping: float, held: int = 0) -> np.ndarray:
+        """Return the damped Newton step (n,), in which the first ``held`` coordinates stay."""
+        hessian, step = self.hessian[held:, held:], np.zeros(len(self.gradient))
+        damped = hessian + np.diag(damping * np.diag(hessian) + 1e-9)
+        step[held:] = -np.linalg.solve(damped, self.gradient[held:])
+        return step
 
 
 @dataclass(frozen=True, eq=False)

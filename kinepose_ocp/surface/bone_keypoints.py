@@ -13,6 +13,7 @@ from kinepose_ocp.chain import Chain
 from kinepose_ocp.keypoints import make_keypoints
 from kinepose_ocp.surface.joint_geometry import JointGeometry
 from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
+from kinepose_ocp.surface.sides import sided, stem_and_side
 from kinepose_ocp.surface.to_chain import segment_frames
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ def _frames(chain: Chain, geometry: JointGeometry) -> Mapping[str, np.ndarray]:
 
 
 def _part(joint: str) -> str:
-    stem, _, side = joint.rpartition("_")
-    return f"{CHAIN_PARTS[stem]}_{side}" if side in ("left", "right") else CHAIN_PARTS[joint]
+    stem, side = stem_and_side(joint)
+    return sided(CHAIN_PARTS[stem], side)
 
 
 def _start(pose: PlacedSkeleton, part: str) -> np.ndarray:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinepose_ocp.surface.placed_skeleton import FLIP, twin
-from kinepose_ocp.surface.skeleton import Skeleton, joined
+from kinepose_ocp.surface.sides import FLIP, stem_of, twin
+from kinepose_ocp.surface.skeleton import Bone, Skeleton, joined
 
 COUNTS = {"thorax": 72, "skull": 48, "pelvis": 48, "foot": 40, "tibia": 48, "hand": 48, "scapula": 40}
 USUAL = 32  # points of any other part
-FINGER = re.compile(r"^(1mc|thumb|\d(prox|mid|dist))")
+DIGITS = re.compile(r"1mc|thumb(prox|dist)|[2-5](prox|mid|dist)ph")  # names of bones of fingers and thumb
 BESIDE = 0.004  # m from the mid plane: nearer points lie in it
 
 
@@ -43,13 +43,22 @@ def farthest_points(points: np.ndarray, count: int) -> np.ndarray:
     return np.array(chosen)
 
 
+def bones_that_tell(skeleton: Skeleton, part: str) -> list[Bone]:
+    """Bones of a part without fingers and thumb, if it has others.
+
+    In a rigid hand these are bent and spread as the template's. Where the skin's are not, the skin next to
+    them is that of another finger or of the palm, which would shrink the hand and turn it.
+    """
+    bones = skeleton.bones_of(part)
+    return [bone for bone in bones if not DIGITS.match(bone.name)] or list(bones)
+
+
 def bone_samples(skeleton: Skeleton, share: float = 1.0) -> BoneSamples:
     """Points of all parts; ``share`` of :data:`COUNTS`. Left parts and halves mirror the right ones."""
     found: dict[str, np.ndarray] = {}
     for part in skeleton.parts:
-        count = max(4, round(share * COUNTS.get(part.partition("_")[0], USUAL)))
-        palm = [bone.mesh for bone in skeleton.bones_of(part) if not FINGER.search(bone.name)]
-        vertices = joined(palm).vertices
+        count = max(4, round(share * COUNTS.get(stem_of(part), USUAL)))
+        vertices = joined([bone.mesh for bone in bones_that_tell(skeleton, part)]).vertices
         if part == twin(part):
             half = vertices[vertices[:, 1] <= 0]
             half = half[farthest_points(half, count // 2)]

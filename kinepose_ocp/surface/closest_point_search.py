@@ -101,6 +101,11 @@ class ClosestPointSearch:
                 better = self._hands_restarted(self._limbs_restarted(found, target), target)
                 yield self._refined(self._refined(better, target, FINE), target, LAST)
 
+    def reposed(self, target: Target, state: BodyState) -> BodyState:
+        """Return the pose and translation that fit a target, from a state near it whose shape is held."""
+        near = Candidate(Start("", state.rotations, np.eye(3)), state, np.inf)
+        return self._refined(near, target, LAST, held=self.body.shape_count).state
+
     def _limbs_restarted(self, found: Candidate, target: Target) -> Candidate:
         """Put limbs anew, one after the other, while the mesh has points that no part of the body is at."""
         turned = target.turned(found.start.world, ROUGH.points)
@@ -150,8 +155,8 @@ class ClosestPointSearch:
                 found = min(found, tried, key=lambda each: each.cost)
         return found
 
-    def _refined(self, found: Candidate, target: Target, stage: Stage) -> Candidate:
-        """Take the steps of a stage from a fit."""
+    def _refined(self, found: Candidate, target: Target, stage: Stage, held: int = 0) -> Candidate:
+        """Take the steps of a stage from a fit, in which the first ``held`` coordinates stay."""
         fit, state = self.fits[stage.vertices], found.state
         turned = target.turned(found.start.world, stage.points)
         back = turned.points.some(stage.vertices)
@@ -161,7 +166,7 @@ class ClosestPointSearch:
             add_surface(equations, moved, turned.points, back, stage)
             fit.add_prior(equations, state, found.start.rotations, stage.pose_std)
             fit.add_landmarks(equations, moved, turned.landmarks)
-            step = equations.step(DAMPING)
+            step = equations.step(DAMPING, held)
             state = state.moved(step)
             if np.abs(step).max() < SETTLED:
                 break

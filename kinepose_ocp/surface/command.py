@@ -24,6 +24,7 @@ from kinepose_ocp.surface.body import LinearBody, open_body
 from kinepose_ocp.surface.body_files import load_body
 from kinepose_ocp.surface.bone_keypoints import keypoint_dataset
 from kinepose_ocp.surface.mesh import SUFFIXES, Mesh, read_mesh, write_mesh
+from kinepose_ocp.surface.regressed_sizes import regressed_sizes, regressor_of
 from kinepose_ocp.surface.skeleton import Skeleton, joined, open_skeleton
 from kinepose_ocp.surface.skeleton_dataset import skeleton_dataset
 from kinepose_ocp.surface.skeleton_report import report
@@ -52,6 +53,7 @@ class Request:
     up: str = surfaces.AUTOMATIC
     landmarks: Path | None = None
     rate: float | None = None
+    regressor: Path | None = None
 
 
 def run(request: Request, tick: Tick | None = None) -> tuple[Subject, dict[str, Any]]:
@@ -65,9 +67,12 @@ def run(request: Request, tick: Tick | None = None) -> tuple[Subject, dict[str, 
     check_new_folder(request.output)
     check_extra()
     body = default_body() if request.body_model is None else load_body(request.body_model)
+    regressor = None if request.regressor is None else regressor_of(request.regressor, body)
     found = read_surfaces(request, body, tick)
     digest = hashlib.sha256(request.source.read_bytes()).hexdigest()
-    subject = make_subject(found, default_skeleton(), request.source.stem.replace(" ", "_"), tick)
+    skeleton, name = default_skeleton(), request.source.stem.replace(" ", "_")
+    regressed = None if regressor is None else regressed_sizes(regressor, body, found.shape, skeleton)
+    subject = make_subject(found, skeleton, name, tick, regressed)
     content = report(subject, request.source.name)
     if tick is not None:
         tick("writing")

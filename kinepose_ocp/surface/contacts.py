@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinepose_ocp.surface.body import LinearBody
-from kinepose_ocp.surface.placed_skeleton import FLIP, twin
+from kinepose_ocp.surface.sides import FLIP, twin
 from kinepose_ocp.surface.skeleton import Skeleton
 
 MIDDLE = 0.001  # m: landmarks this near the mid plane are in it

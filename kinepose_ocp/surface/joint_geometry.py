@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kinepose_ocp.errors import DataError, ModelError, possible
+from kinepose_ocp.surface.sides import stem_and_side
 
 if TYPE_CHECKING:
     from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
@@ -129,7 +130,7 @@ def hung_geometry(
 
 def _standing_frame(part: str, axes: Mapping[str, np.ndarray]) -> np.ndarray:
     """Frame (3, 3) of a part of a standing person: level, and forward or, for a foot, as its shank."""
-    stem, _, side = part.rpartition("_")
+    stem, side = stem_and_side(part)
     if stem not in ("foot", "toes"):
         return np.eye(3)
     left = -axes[f"knee_{side}"][0] * [1, 1, 0]

@@ -15,6 +15,7 @@ from kinepose_ocp.surface.body import LinearBody
 from kinepose_ocp.surface.body_fit import BodyFit, BodyState
 from kinepose_ocp.surface.correspondence import Samples
 from kinepose_ocp.surface.pose_limits import PoseLimits
+from kinepose_ocp.surface.sides import stem_of
 
 LIMBS = {"arm": ("clavicle", "upperarm", "lowerarm", "wrist"), "leg": ("upperleg", "lowerleg", "foot", "toe")}
 SAMPLED = {"upperarm", "lowerarm", "upperleg", "lowerleg"}  # the others start straight
@@ -47,7 +48,7 @@ def limbs_of(body: LinearBody, vertices: np.ndarray) -> tuple[Limb, ...]:
         for side in ("left", "right"):
             names = [f"{stem}_{side}" for stem in stems if f"{stem}_{side}" in body.joint_names]
             joints = np.array([body.joint_index(name) for name in names], dtype=np.int64)
-            moved = [body.joint_index(name) for name in names if name.rpartition("_")[0] in SAMPLED]
+            moved = [body.joint_index(name) for name in names if stem_of(name) in SAMPLED]
             rows = np.flatnonzero(np.isin(owner, joints))
             if len(moved) and len(rows):
                 found.append(Limb(f"{limb}_{side}", joints, np.array(moved), rows))

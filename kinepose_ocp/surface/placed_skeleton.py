@@ -14,9 +14,8 @@ import numpy as np
 
 from kinepose_ocp.errors import DataError, possible
 from kinepose_ocp.surface.mesh import Mesh
+from kinepose_ocp.surface.sides import twin
 from kinepose_ocp.surface.skeleton import Bone, Skeleton, SkeletonJoint, joined
-
-FLIP = np.diag([1.0, -1.0, 1.0])  # mirror plane between left and right
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,14 +114,6 @@ class PlacedSkeleton:
     def moved(self, rotations: np.ndarray, translations: np.ndarray) -> PlacedSkeleton:
         """Return the skeleton of the same scales with other rotations and translations."""
         return replace(self, rotations=rotations, translations=translations)
-
-
-def twin(name: str) -> str:
-    """Return the name on the other side; that of the middle stays."""
-    for own, other in (("_left", "_right"), ("_right", "_left")):
-        if name.endswith(own):
-            return name.removesuffix(own) + other
-    return name
 
 
 def part_origins(skeleton: Skeleton) -> np.ndarray:

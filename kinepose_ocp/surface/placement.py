@@ -7,6 +7,7 @@ solved some times: first joints of the rig and landmarks only, then with the ski
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -21,8 +22,9 @@ from kinepose_ocp.surface.bone_samples import bone_samples
 from kinepose_ocp.surface.contacts import bony_points, landmark_pairs, missing_landmarks
 from kinepose_ocp.surface.envelope import Envelope
 from kinepose_ocp.surface.parts_program import PartsProgram, Solved, Symbols
-from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins, twin
+from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins
 from kinepose_ocp.surface.point_costs import PointTable
+from kinepose_ocp.surface.sides import stem_of, twin
 from kinepose_ocp.surface.skeleton import Skeleton
 from kinepose_ocp.surface.skin_parts import facing, skin_weights
 
@@ -32,7 +34,7 @@ BENT |= {"lumbar": 0.12, "thorax": 0.12, "cspine": 0.15}
 STIFF = 0.3  # rad
 HIP_STD = 0.005  # m: forward and back, where a hip off the rig's tears bones and skin apart in a bend
 RIG_STD = {"hip": 0.015, "l5s1": 0.025, "t12l1": 0.020, "c7t1": 0.025, "sc": 0.025, "gh": 0.015, "mtp": 0.02}
-TIP_STD = 0.004  # m: a fingertip, which alone tells how long a hand is
+TIP_STD = 0.004  # m: of a hand's fingertip, which alone tells how long the hand is
 RIG_USUAL = 0.008  # m: how far a rig's joint may lie from the anatomical one
 
 
@@ -41,9 +43,9 @@ class PlacementWeights:
     """Standard deviations of what the placement wants [m, rad, 1].
 
     margin: bones this deep under the skin [m]; inside: of the depth that lacks [m]; landmark: of landmarks
-    of the skin [m]; size: of the logarithm of a scale against the stature's; shape: between the three scales
-    of a part; gap: of loose joints [m]; glide: of the scapula's height over the ribs [m]; axis: of a hinge's
-    axis [1]; upright: of the spine bending aside and turning at rest, which skin hardly shows [1].
+    of the skin [m]; size: of the logarithm of a scale against the expected one; shape: between the three
+    scales of a part; gap: of loose joints [m]; glide: of the scapula's height over the ribs [m]; axis: of a
+    hinge's axis [1]; upright: of the spine bending aside and turning at rest, which skin hardly shows [1].
     """
 
     margin: float = 0.004
@@ -84,11 +86,11 @@ class PlacementProblem:
         self.origins = part_origins(skeleton)
         rig = [skeleton.parts.index(joint.child) for joint in self.paired]
         owner = np.concatenate([self.samples.parts, self.bony.parts, self.pairs.parts, rig]).astype(int)
-        names = [part.removesuffix("_left").removesuffix("_right") for part in skeleton.parts]
+        names = [stem_of(part) for part in skeleton.parts]
         groups = np.array([sorted(set(names)).index(name) for name in names])
         self.owner, self.groups = owner, groups
         self.ranges = joints.hinge_ranges(skeleton, load_chain("fullbody"))
-        shapes = {"size": (1, 1)}
+        shapes = {"size": (1, len(skeleton.parts))}
         self.program = PartsProgram(skeleton, owner, groups, shapes, self._terms)
 
     def _terms(self, parts: joints.Parts, symbols: Symbols) -> tuple[ca.SX, joints.Limits]:
@@ -98,7 +100,7 @@ class PlacementProblem:
         for joint in joints.loose_joints(skeleton):
             cost += ca.sumsqr(joints.gap(parts, joint)) / weights.gap**2
         for joint in skeleton.joints:
-            std = BENT.get(joint.child.partition("_")[0], STIFF)
+            std = BENT.get(stem_of(joint.child), STIFF)
             pair = parts.rotations[joint.parent], parts.rotations[joint.child]
             cost += joints.difference(*pair) / std**2
             if joint.parent == twin(joint.parent) and joint.child == twin(joint.child):
@@ -113,12 +115,15 @@ class PlacementProblem:
         for part in skeleton.parts:
             logs = ca.log(parts.scales[part])
             share = 0.5 if twin(part) != part else 1.0
-            cost += share * ca.sumsqr(logs - symbols["size"]) / weights.size**2
+            size = symbols["size"][skeleton.parts.index(part)]
+            cost += share * ca.sumsqr(logs - size) / weights.size**2
             cost += share * ca.sumsqr(logs - ca.sum1(logs) / 3) / weights.shape**2
         return cost, joints.joint_limits(parts, skeleton, self.ranges)
 
-    def place(self, body: LinearBody, rest: Posed) -> Placement:
+    def place(self, body: LinearBody, rest: Posed, sizes: Mapping[str, float] | None = None) -> Placement:
         """Place the skeleton in a body at rest.
+
+        sizes: length of parts [1] where it is expected to be another one than the stature's.
 
         Raises
         ------
@@ -131,20 +136,21 @@ class PlacementProblem:
         stature = float(np.ptp(rest.vertices[:, 2]))
         bones = np.vstack([self.skeleton.part_mesh(part).vertices for part in self.skeleton.parts])
         size = stature / float(np.ptp(bones[:, 2]) + 0.02)
-        numbers = {"size": np.array([np.log(size)])}
-        found = [self.program.solve(self._start(rest, size), skin.table(None), numbers)]
+        expected = size * np.array([(sizes or {}).get(part, 1.0) for part in self.skeleton.parts])
+        numbers = {"size": np.log(expected)}
+        found = [self.program.solve(self._start(rest, size, expected), skin.table(None), numbers)]
         for _ in range(ROUNDS):
             found.append(self.program.solve(found[-1].placed, skin.table(found[-1].placed), numbers))
         if not found[-1].converged:
             raise SolveError(f"the skeleton could not be placed: {found[-1].status}")
         return Placement(found[-1].placed, tuple(found))
 
-    def _start(self, rest: Posed, size: float) -> PlacedSkeleton:
-        """Return the template, scaled, its middle in that of the body."""
+    def _start(self, rest: Posed, size: float, expected: np.ndarray) -> PlacedSkeleton:
+        """Return the template, scaled, its middle in that of the body, its parts as expected (P,)."""
         count = len(self.skeleton.parts)
         middle = self.origins.mean(0)
         shift = rest.joint_positions.mean(0) - size * middle
-        scales = np.full((count, 3), size)
+        scales = np.repeat(expected[:, None], 3, axis=1)
         return PlacedSkeleton(
             self.skeleton, np.tile(np.eye(3), (count, 1, 1)), size * self.origins + shift, scales
         )
@@ -210,7 +216,7 @@ class RestSkin:
         known = [joint.rig_joint in self.body.joint_names for joint in self.problem.paired]
         names = [joint.rig_joint or "" for joint in self.problem.paired]
         place = [self.body.joint_names.index(n) if k else 0 for n, k in zip(names, known, strict=True)]
-        stds = [RIG_STD.get(joint.name.partition("_")[0], RIG_USUAL) for joint in self.problem.paired]
+        stds = [RIG_STD.get(stem_of(joint.name), RIG_USUAL) for joint in self.problem.paired]
         return self.rest.joint_positions[place], np.array(known) / np.square(stds)
 
     def _landmarks(self, early: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.surface.body import LinearBody, open_body
+from kinepose_ocp.surface.sides import stem_and_side
 
 Range = tuple[float, float]
 LIMITS_DEG: dict[str, tuple[Range, Range, Range]] = {  # about forward, left, up (elbow: about its own axes)
@@ -80,12 +81,6 @@ def pose_limits(body: LinearBody) -> PoseLimits:
     rest = Rotation.from_matrix(above @ turns.transpose(0, 2, 1)).as_rotvec()
     bounds -= np.einsum("kij,kj->ki", axes, rest)[..., None]
     return PoseLimits(axes @ above, bounds[..., 0], bounds[..., 1])
-
-
-def stem_and_side(name: str) -> tuple[str, str]:
-    """Split ``upperarm_left`` into ``upperarm`` and ``left``; the side of other names is empty."""
-    stem, _, side = name.rpartition("_")
-    return (stem, side) if side in ("left", "right") else (name, "")
 
 
 @cache

@@ -23,6 +23,7 @@ from kinepose_ocp.surface.envelope import Envelope, Nearest
 from kinepose_ocp.surface.parts_program import PartsProgram, Solved, Symbols
 from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins
 from kinepose_ocp.surface.point_costs import PointTable
+from kinepose_ocp.surface.sides import stem_of
 from kinepose_ocp.surface.skeleton import Skeleton
 from kinepose_ocp.surface.skin_parts import (
     Unblending,
@@ -158,7 +159,7 @@ class PosingProblem:
         ends = spring_points(self.tied)
         self.owner = np.concatenate([ends.parts, self.samples.parts])
         self.points = np.vstack([ends.positions, self.samples.positions]) - part_origins(skeleton)[self.owner]
-        self.soft = np.array([SOFT.get(part.partition("_")[0], 1.0) for part in skeleton.parts])
+        self.soft = np.array([SOFT.get(stem_of(part), 1.0) for part in skeleton.parts])
         self.ranges = joints.hinge_ranges(skeleton, load_chain("fullbody"))
         self._rest, sizes = self._rest_values()
         count = len(skeleton.parts)

@@ -9,6 +9,7 @@ import numpy as np
 from kinepose_ocp.surface.envelope import Envelope
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
+from kinepose_ocp.surface.sides import stem_of
 
 ENDS = ("hand", "foot", "toes")  # parts whose bones are many, in one rigid piece
 BEYOND = 0.002  # m
@@ -51,7 +52,7 @@ def skeleton_quality(placed: PlacedSkeleton, skin: Mesh) -> Quality:
     area, height = np.concatenate(areas), np.concatenate(heights)
     out = {part: 1e3 * max(float(each.max()), 0.0) for part, each in zip(parts, heights, strict=True)}
     inside = {part: percent(a, h < 0) for part, a, h in zip(parts, areas, heights, strict=True)}
-    trunk = [value for part, value in out.items() if part.partition("_")[0] not in ENDS]
+    trunk = [value for part, value in out.items() if stem_of(part) not in ENDS]
     gaps = joint_gaps(placed)
     kinds = {joint.name: joint.kind for joint in placed.skeleton.joints}
     return Quality(

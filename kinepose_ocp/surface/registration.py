@@ -109,6 +109,23 @@ class Registrar:
                 break
         raise DataError(min(refused)[1])
 
+    def reposed(self, mesh: Mesh, found: Registration, shape: np.ndarray) -> Registration:
+        """Fit the pose again to a mesh of which ``found`` tells the frame, with a shape (S,) that is held.
+
+        What does not fit is not refused: see the residual.
+        """
+        frame = found.frame
+        metric = sound_mesh(mesh, self.bars)
+        metric = metric.with_vertices(frame.to_world(metric.vertices))
+        if found.start == DIRECT:
+            fit = self._search.fits[FINE.vertices]
+            state = direct_fit(fit, frame.to_world(mesh.vertices), shape)
+        else:
+            moved = self.body.joint_directions[0] @ (found.shape - shape)  # the root stays where it was found
+            near = BodyState(shape, found.rotations, found.translation + moved)
+            state = self._search.reposed(Target.of(metric, {}), near)
+        return self._result(_Fit(state, np.eye(3), found.start), np.eye(3), metric, frame)
+
     def _plausible(self, found: Registration) -> Registration:
         stature = float(np.ptp(self.body.posed(found.shape).vertices[:, 2]))
         why = implausible(found.residual, stature, self.bars)

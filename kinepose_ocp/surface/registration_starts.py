@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.surface.body import LinearBody
 from kinepose_ocp.surface.correspondence import Samples
-from kinepose_ocp.surface.pose_limits import MIRRORED, open_axes, rest_turns, stem_and_side
+from kinepose_ocp.surface.pose_limits import MIRRORED, open_axes, rest_turns
+from kinepose_ocp.surface.sides import stem_and_side, twin
 
 FAR = 0.25  # m: points farther apart than that tell nothing more
 POINTS = 160  # of either surface, by which a start is judged
@@ -61,11 +62,7 @@ POSES_DEG: dict[str, Turns] = {  # of left joints, or of joints without side; ri
     "crouch, arms down": {**_CROUCH, **_ARMS_DOWN},
     "bent forward": {**_BEND, "upperarm": (0, -40, -30)},
     "stride, left leg in front": {**_LUNGE, **_ARMS_DOWN},
-    "stride, right leg in front": {
-        name.replace("left", "r").replace("right", "left").replace("_r", "_right"): turn
-        for name, turn in _LUNGE.items()
-    }
-    | dict(_ARMS_DOWN),
+    "stride, right leg in front": {**{twin(name): turn for name, turn in _LUNGE.items()}, **_ARMS_DOWN},
 }
 
 

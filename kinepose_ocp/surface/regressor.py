@@ -30,7 +30,7 @@ class Regressor:
     basis_out (3 N, D): points of components; coefficients (C, D). population: who the pairs were; count: how
     many; weight: of the ridge; error_mm: mean distance to points of people left out, error_std_mm: its
     standard deviation over people, baseline_mm: the same distance when the mean of the others is the answer;
-    names of the points, if any.
+    names of the points, if any. Where count and errors are not known, they are 0 and nan.
     """
 
     mean_in: np.ndarray

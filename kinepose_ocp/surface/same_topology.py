@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -46,9 +48,15 @@ def first_state(vertices: np.ndarray, body: LinearBody) -> BodyState:
     return BodyState(np.zeros(body.shape_count), rotations, vertices.mean(0) - posed.vertices.mean(0))
 
 
-def direct_fit(fit: BodyFit, vertices: np.ndarray) -> BodyState:
-    """Return the least-squares shape, pose and translation for vertices (V, 3) [m] of the body's topology."""
+def direct_fit(fit: BodyFit, vertices: np.ndarray, shape: np.ndarray | None = None) -> BodyState:
+    """Return the least-squares shape, pose and translation for vertices (V, 3) [m] of the body's topology.
+
+    A given shape (S,) is held.
+    """
     state, wanted = first_state(vertices, fit.body), vertices[fit.vertices]
+    if shape is not None:
+        state = replace(state, shape=shape)
+    held = 0 if shape is None else len(shape)
     start, damping = state.rotations, 1e-3
     for _ in range(ITERATIONS):
         moved = fit.moved(state)
@@ -57,7 +65,7 @@ def direct_fit(fit: BodyFit, vertices: np.ndarray) -> BodyState:
         weight = np.full(len(gap), 1 / VERTEX_STD**2)
         equations.add(moved.jacobian.reshape(len(gap), -1), gap, weight)
         fit.add_prior(equations, state, start, POSE_STD)
-        step = equations.step(damping)
+        step = equations.step(damping, held)
         state, damping = state.moved(step), damping / 3
         if np.abs(step).max() < SETTLED:
             break

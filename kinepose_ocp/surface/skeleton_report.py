@@ -61,6 +61,9 @@ def report(subject: Subject, source: str) -> dict[str, Any]:
         "hinge_limits_reached_at_rest": subject.hinges_at_limit[0],
         "hinge_limits_reached_in_poses": list(subject.hinges_at_limit[1:]),
     }
+    if subject.regressed is not None:
+        sizes = {part: round(size, 4) for part, size in subject.regressed.of_part.items()}
+        found["regressor"] = {"population": subject.regressed.population, "size_for_the_stature": sizes}
     found["scales"] = {
         part: [round(float(value), 4) for value in scale]
         for part, scale in zip(subject.resting.skeleton.parts, subject.resting.scales, strict=True)

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.errors import ModelError
 from kinepose_ocp.surface.body import LinearBody, Posed
+from kinepose_ocp.surface.sides import stem_and_side
 from kinepose_ocp.surface.skeleton import Skeleton
 
 FIRM = 0.3  # share of a vertex's weights that makes it a part's own
@@ -79,8 +80,8 @@ def facing(body: LinearBody, skeleton: Skeleton, weights: np.ndarray) -> list[np
         near[first].add(second)
         near[second].add(first)
     for number, part in enumerate(parts):
-        base, _, side = part.partition("_")
-        for name in REACH.get(base, ()):
+        stem, side = stem_and_side(part)
+        for name in REACH.get(stem, ()):
             near[number] |= {i for i, other in enumerate(parts) if _beside(other, name, side)}
     of_corners = of_vertex[body.faces]
     return [np.flatnonzero(np.isin(of_corners, sorted(each)).all(1)) for each in near]
@@ -88,8 +89,8 @@ def facing(body: LinearBody, skeleton: Skeleton, weights: np.ndarray) -> list[np
 
 def _beside(part: str, name: str, side: str) -> bool:
     """Whether a part is the named one on the same side (on both sides of a part of the middle)."""
-    base, _, own = part.partition("_")
-    return base == name and (not side or not own or own == side)
+    stem, own = stem_and_side(part)
+    return stem == name and (not side or not own or own == side)
 
 
 @dataclass(frozen=True, eq=False)

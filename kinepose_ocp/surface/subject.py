@@ -14,6 +14,7 @@ from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton
 from kinepose_ocp.surface.placement import placement_problem
 from kinepose_ocp.surface.posing import posed_frames
 from kinepose_ocp.surface.quality import Quality, skeleton_quality
+from kinepose_ocp.surface.regressed_sizes import RegressedSizes
 from kinepose_ocp.surface.skeleton import Skeleton
 from kinepose_ocp.surface.surfaces import Surfaces, Tick
 from kinepose_ocp.surface.to_chain import subject_chain
@@ -38,10 +39,15 @@ class Subject:
     hinges_at_limit: tuple[int, ...]
     judged: tuple[int, ...]
     qualities: tuple[Quality, ...]
+    regressed: RegressedSizes | None = None
 
 
 def make_subject(
-    surfaces: Surfaces, skeleton: Skeleton, name: str = "subject", tick: Tick | None = None
+    surfaces: Surfaces,
+    skeleton: Skeleton,
+    name: str = "subject",
+    tick: Tick | None = None,
+    regressed: RegressedSizes | None = None,
 ) -> Subject:
     """Place a skeleton in a body at rest, pose it, and make the chain of its joints.
 
@@ -51,6 +57,8 @@ def make_subject(
         Of the chain.
     tick
         Called with what is being done.
+    regressed
+        Sizes of parts that the placement starts from and draws to.
 
     Raises
     ------
@@ -59,7 +67,8 @@ def make_subject(
     """
     said = tick or (lambda text: None)
     said("placing the bones")
-    placement = placement_problem(skeleton).place(surfaces.body, surfaces.rest)
+    sizes = None if regressed is None else regressed.of_part
+    placement = placement_problem(skeleton).place(surfaces.body, surfaces.rest, sizes)
     resting = placement.placed
     poses, at_limit = _posed(surfaces, resting, said)
     vertices = surfaces.rest.vertices
@@ -79,6 +88,7 @@ def make_subject(
         qualities=tuple(
             skeleton_quality(poses[number], surfaces.body.mesh(surfaces.targets[number])) for number in judged
         ),
+        regressed=regressed,
     )
 
 

@@ -14,7 +14,7 @@ from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.orientation import MeshFrame, found_unit
 from kinepose_ocp.surface.plain_numbers import floats
 from kinepose_ocp.surface.registration import Registrar
-from kinepose_ocp.surface.registration_checks import Bars, Residual, measured, misfit, sound_mesh
+from kinepose_ocp.surface.registration_checks import Bars, Residual, misfit, sound_mesh
 
 UPS = {  # rotation of mesh axes into the world for the usual meaning of "up"
     "z": np.eye(3),
@@ -78,9 +78,10 @@ def of_mesh(
 def of_meshes(
     meshes: list[Mesh], rate: float, body: LinearBody, up: str = AUTOMATIC, tick: Tick | None = None
 ) -> Surfaces:
-    """Register a body to a sequence of meshes at a rate [Hz]; its shape is the mean of all frames'.
+    """Register a body to a sequence of meshes at a rate [Hz].
 
-    The residuals are those of the body of this shape.
+    Its shape is the mean of all frames'; poses are then fitted again with this shape held, and residuals are
+    of the bodies found so.
 
     Raises
     ------
@@ -98,35 +99,29 @@ def of_meshes(
             raise DataError(f"frame {number + 1}: {error}") from None
         frame = found[0].frame
     shape = np.mean([each.shape for each in found], axis=0)
-    targets = []
-    for each in found:
-        moved = body.joint_directions[0] @ (each.shape - shape)  # the root stays where it was found
-        targets.append(body.posed(shape, each.rotations, each.translation + moved))
+    shared = []
+    for number, (mesh, each) in enumerate(zip(meshes, found, strict=True)):
+        if tick is not None:
+            tick(f"fitting the pose of frame {number + 1} of {len(meshes)}")
+        shared.append(registrar(body).reposed(mesh, each, shape))
+    residuals = tuple(each.residual for each in shared)
+    _check_one_person(residuals, registrar(body).bars)
     return Surfaces(
-        *(body, shape, tuple(targets), np.arange(len(found)) / rate, found[0].frame),
-        residuals=_residuals(meshes, targets, body, found[0].frame),
+        *(body, shape, tuple(each.posed for each in shared), np.arange(len(found)) / rate, found[0].frame),
+        residuals=residuals,
         notes=found[0].notes,
     )
 
 
-def _residuals(
-    meshes: list[Mesh], targets: list[Posed], body: LinearBody, frame: MeshFrame
-) -> tuple[Residual, ...]:
-    """Distances of the bodies of one shape from the meshes; :class:`DataError` where one does not fit."""
-    bars = registrar(body).bars
-    sound = [sound_mesh(mesh, bars) for mesh in meshes]
-    residuals = tuple(
-        measured(body, target, mesh.with_vertices(frame.to_world(mesh.vertices)))
-        for mesh, target in zip(sound, targets, strict=True)
-    )
+def _check_one_person(residuals: tuple[Residual, ...], bars: Bars) -> None:
+    """Refuse bodies of one shape of which one does not fit its mesh."""
     refused = [number for number, residual in enumerate(residuals) if misfit(residual, bars) is not None]
     if refused:
         worst = max(refused, key=lambda number: residuals[number].mean_mm)
         raise DataError(
-            f"frame {worst + 1}: with the mean shape of all {len(meshes)} frames, "
+            f"frame {worst + 1}: with the mean shape of all {len(residuals)} frames, "
             f"{misfit(residuals[worst], bars)}; a sequence must be of one person"
         )
-    return residuals
 
 
 def of_poses(
