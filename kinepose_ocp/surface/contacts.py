@@ -92,6 +92,7 @@ LANDMARKS = {  # of the skin: bony landmark below it and its depth [m]
     "wrist_radial": ("forearm", "radial_styloid", 0.006),
     "wrist_ulnar": ("forearm", "ulnar_styloid", 0.005),
     "dactylion": ("hand", "dactylion", 0.005),
+    "thumb_tip": ("hand", "thumb_tip", 0.005),
     "asis": ("pelvis", "asis", 0.016),
     "knee_lateral": ("femur", "epicondyle_lateral", 0.012),
     "knee_medial": ("femur", "epicondyle_medial", 0.014),

