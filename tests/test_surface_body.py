@@ -197,8 +197,8 @@ def test_arrays_that_do_not_fit_are_refused(change, message):
         ({"part_names": None}, "vertex_parts needs part_names beside it; found: vertex_parts"),
         ({"landmark_names": None}, "landmark_names and landmark_vertices belong together, one name a vertex"),
         ({"landmark_vertices": None}, "landmark_names and landmark_vertices belong together"),
-        ({"landmark_vertices": np.zeros(3, int)}, "belong together, one name a vertex; found 35 and 3"),
-        ({"landmark_vertices": np.full(35, 10**6)}, "must be a vertex of 0 to 12072, found 1000000"),
+        ({"landmark_vertices": np.zeros(3, int)}, "belong together, one name a vertex; found 37 and 3"),
+        ({"landmark_vertices": np.full(37, 10**6)}, "must be a vertex of 0 to 12072, found 1000000"),
         (
             {"vertex_parts": np.full(12073, 99)},
             "must be numbers of part_names, 0 to 22, found 99",

@@ -5,7 +5,8 @@ import pytest
 from surface_motion import mirror_image
 
 from kinepose_ocp.errors import DataError, ModelError
-from kinepose_ocp.surface.body import LinearBody, open_body
+from kinepose_ocp.surface.body import LinearBody, example_people, open_body
+from kinepose_ocp.surface.bone_samples import bone_samples
 from kinepose_ocp.surface.contacts import bony_points, landmark_pairs
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.parts_program import PartsProgram
@@ -76,6 +77,31 @@ def test_bony_points_lie_at_their_depth(body, placements, skeleton):
     assert 0.003 < vertices[:, 2].max() - top[2] < 0.012
     shin = placed.landmark("tibia_right", "tibial_tuberosity")
     assert 0.002 < np.linalg.norm(vertices - shin, axis=1).min() < 0.025
+
+
+@pytest.mark.parametrize("person", ["girl, 10 years, light", "man, 30 years, light", "woman, 70 years, heavy"])
+def test_a_hand_reaches_from_the_wrist_to_the_fingertips(body, skeleton, person):
+    """Against the skin's own tips; scales against the stature's; most of the fingers in the skin's."""
+    rest = body.posed(example_people()[person])
+    placed = placement_problem(skeleton).place(body, rest).placed
+    for side in ("left", "right"):
+        for name, most in (("dactylion", 0.009), ("thumb_tip", 0.015)):
+            tip = rest.vertices[body.landmark(f"{name}_{side}")]
+            assert np.linalg.norm(placed.landmark(f"hand_{side}", name) - tip) < most, name
+        bones = np.vstack([skeleton.part_mesh(part).vertices for part in skeleton.parts])
+        size = np.ptp(rest.vertices[:, 2]) / np.ptp(bones[:, 2])
+        shares = placed.scales[placed.part_index(f"hand_{side}")] / size
+        assert shares.min() > 0.8 and shares.max() < 1.2
+    assert skeleton_quality(placed, body.mesh(rest)).inside_of["hand_left"] > 94
+
+
+def test_points_of_a_hand_lie_in_its_palm(skeleton):
+    """Fingers are bent and spread otherwise in another body, so they must not say where the hand is."""
+    samples = bone_samples(skeleton)
+    for side in ("left", "right"):
+        mine = samples.positions[samples.of(skeleton.parts.index(f"hand_{side}"))]
+        knuckles = [skeleton.landmark(f"hand_{side}", f"metacarpal_{number}") for number in (2, 3, 5)]
+        assert len(mine) >= 40 and mine[:, 2].min() > min(knuckle[2] for knuckle in knuckles) - 0.004
 
 
 def test_a_taller_body_has_longer_bones(placements, body):
@@ -153,7 +179,7 @@ def test_contacts_and_landmarks_are_on_both_sides(skeleton, body):
         far = np.linalg.norm(points[:, None] - mirrored, axis=2).min(1)
         assert far.max() < 0.002
     assert set(pairs.names) <= set(body.landmarks)
-    assert len(set(pairs.names)) == len(pairs.names) == 4 + 2 * 13
+    assert len(set(pairs.names)) == len(pairs.names) == 4 + 2 * 14
 
 
 def box(*size):
