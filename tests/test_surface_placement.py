@@ -6,7 +6,6 @@ from surface_motion import mirror_image
 
 from kinepose_ocp.errors import DataError, ModelError
 from kinepose_ocp.surface.body import LinearBody, example_people, open_body
-from kinepose_ocp.surface.bone_samples import bone_samples
 from kinepose_ocp.surface.contacts import bony_points, landmark_pairs
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.parts_program import PartsProgram
@@ -79,7 +78,9 @@ def test_bony_points_lie_at_their_depth(body, placements, skeleton):
     assert 0.002 < np.linalg.norm(vertices - shin, axis=1).min() < 0.025
 
 
-@pytest.mark.parametrize("person", ["girl, 10 years, light", "man, 30 years, light", "woman, 70 years, heavy"])
+@pytest.mark.parametrize(
+    "person", ["girl, 10 years, light", "man, 30 years, light", "woman, 70 years, heavy"]
+)
 def test_a_hand_reaches_from_the_wrist_to_the_fingertips(body, skeleton, person):
     """Against the skin's own tips; scales against the stature's; most of the fingers in the skin's."""
     rest = body.posed(example_people()[person])
@@ -97,7 +98,7 @@ def test_a_hand_reaches_from_the_wrist_to_the_fingertips(body, skeleton, person)
 
 def test_points_of_a_hand_lie_in_its_palm(skeleton):
     """Fingers are bent and spread otherwise in another body, so they must not say where the hand is."""
-    samples = bone_samples(skeleton)
+    samples = placement_problem(skeleton).samples
     for side in ("left", "right"):
         mine = samples.positions[samples.of(skeleton.parts.index(f"hand_{side}"))]
         knuckles = [skeleton.landmark(f"hand_{side}", f"metacarpal_{number}") for number in (2, 3, 5)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kinepose_ocp.surface.sides import FLIP, stem_of, twin
-from kinepose_ocp.surface.skeleton import Bone, Skeleton, joined
+from kinepose_ocp.surface.skeleton import Skeleton
 
 COUNTS = {"thorax": 72, "skull": 48, "pelvis": 48, "foot": 40, "tibia": 48, "hand": 48, "scapula": 40}
 USUAL = 32  # points of any other part
@@ -43,22 +43,12 @@ def farthest_points(points: np.ndarray, count: int) -> np.ndarray:
     return np.array(chosen)
 
 
-def bones_that_tell(skeleton: Skeleton, part: str) -> list[Bone]:
-    """Bones of a part without fingers and thumb, if it has others.
-
-    In a rigid hand these are bent and spread as the template's. Where the skin's are not, the skin next to
-    them is that of another finger or of the palm, which would shrink the hand and turn it.
-    """
-    bones = skeleton.bones_of(part)
-    return [bone for bone in bones if not DIGITS.match(bone.name)] or list(bones)
-
-
 def bone_samples(skeleton: Skeleton, share: float = 1.0) -> BoneSamples:
     """Points of all parts; ``share`` of :data:`COUNTS`. Left parts and halves mirror the right ones."""
     found: dict[str, np.ndarray] = {}
     for part in skeleton.parts:
         count = max(4, round(share * COUNTS.get(stem_of(part), USUAL)))
-        vertices = joined([bone.mesh for bone in bones_that_tell(skeleton, part)]).vertices
+        vertices = skeleton.part_mesh(part).vertices
         if part == twin(part):
             half = vertices[vertices[:, 1] <= 0]
             half = half[farthest_points(half, count // 2)]
@@ -69,3 +59,12 @@ def bone_samples(skeleton: Skeleton, share: float = 1.0) -> BoneSamples:
             found[twin(part)] = found[part] @ FLIP
     parts = [np.full(len(found[part]), number) for number, part in enumerate(skeleton.parts)]
     return BoneSamples(np.concatenate(parts), np.vstack([found[part] for part in skeleton.parts]))
+
+
+def without_fingers(skeleton: Skeleton) -> Skeleton:
+    """Return the skeleton without fingers and thumbs, of which hands keep the template's bend and spread.
+
+    Where the skin's fingers differ, the skin next to a bone is that of another finger or of the palm, which
+    would shrink the hand and turn it.
+    """
+    return replace(skeleton, bones=tuple(bone for bone in skeleton.bones if not DIGITS.match(bone.name)))

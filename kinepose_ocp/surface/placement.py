@@ -18,7 +18,7 @@ from kinepose_ocp.chain_file import load_chain
 from kinepose_ocp.errors import SolveError
 from kinepose_ocp.surface import articulation as joints
 from kinepose_ocp.surface.body import LinearBody, Posed
-from kinepose_ocp.surface.bone_samples import bone_samples
+from kinepose_ocp.surface.bone_samples import bone_samples, without_fingers
 from kinepose_ocp.surface.contacts import bony_points, landmark_pairs, missing_landmarks
 from kinepose_ocp.surface.envelope import Envelope
 from kinepose_ocp.surface.parts_program import PartsProgram, Solved, Symbols
@@ -78,7 +78,7 @@ class PlacementProblem:
     def __init__(self, skeleton: Skeleton, weights: PlacementWeights | None = None):
         self.skeleton, self.weights = skeleton, weights or PlacementWeights()
         self.samples, self.bony, self.pairs = (
-            bone_samples(skeleton),
+            bone_samples(without_fingers(skeleton)),
             bony_points(skeleton),
             landmark_pairs(skeleton),
         )

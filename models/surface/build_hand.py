@@ -1,7 +1,7 @@
 """Fingers of the open bones as those of the open body: spread and bent alike, so that one hand fits both.
 
 The bones of a hand are one rigid part. In the source its fingers are closer together than the body's and the
-index is bent; scaled to the body's fingertip, such a hand has two fifths of its surface outside the skin.
+index is bent; scaled to the body's fingertip, such a hand has two fifths of its points outside the skin.
 World: metres, x forward, y left, z up.
 """
 
