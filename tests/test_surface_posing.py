@@ -44,8 +44,8 @@ def seat():
 
 def test_the_rest_pose_stays(body, rest, placed):
     (found,) = pose(placed, body, rest, [rest])
-    assert degrees_between(found.rotations, placed.rotations).max() < 0.5
-    assert np.abs(found.translations - placed.translations).max() < 1.5e-3
+    assert degrees_between(found.rotations, placed.rotations).max() < 0.05
+    assert np.abs(found.translations - placed.translations).max() < 1e-4
 
 
 def test_a_seated_body_has_its_bones_inside_and_joints_closed(body, rest, placed, seat):

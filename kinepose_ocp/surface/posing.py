@@ -53,8 +53,8 @@ DEEP = 0.03  # m: bones this far below the skin next to them are not held inside
 class PosingWeights:
     """Standard deviations of what the posing wants [m, rad, 1].
 
-    spring: of all springs of a part together [m]; margin: bones this deep under the skin [m]; inside: of
-    the depth that lacks [m]; skin: of a part's rotation against that of its skin [rad]; rig: against that
+    spring: of all springs of a part together [m]; margin: bones this deep under the skin [m], or as deep as
+    at rest; inside: of the depth that lacks [m]; skin: of a part's rotation against that of its skin [rad]; rig: against that
     of the rig [rad], infinite to leave the rig aside; carry: against the correction of the frame before
     [rad]; shared: of the lumbar spine's share in bending [1]; gap: of loose joints [m]; ligament, glide: of
     their lengths and heights [m]; axis: of a hinge's axis [1]. Those of a part's springs and rotation are
@@ -94,6 +94,7 @@ class PosingSubject:
     owned: list[np.ndarray] = field(init=False)
     facing: list[np.ndarray] = field(init=False)
     springs: Springs = field(init=False)
+    margins: np.ndarray = field(init=False)
     unblending: Unblending = field(init=False)
     numbers: dict[str, np.ndarray] = field(init=False)
 
@@ -103,6 +104,9 @@ class PosingSubject:
         self.owned = own_vertices(self.weights)
         self.facing = facing(self.body, skeleton, self.weights)
         self.springs = springs(self.problem.tied, self.placed, skin, self.owned, self.weights)
+        near, points = self.next_to(skin, self.placed)
+        depths = -np.einsum("ni,ni->n", skin.normals(near), points - skin.positions(near))
+        self.margins = np.minimum(self.problem.weights.margin, depths)
         self.unblending = Unblending(self.body, self.rest)
         self.numbers = self.problem.resting(self.placed)
 
@@ -144,7 +148,7 @@ class PosingSubject:
             "spring": np.r_[spring, nothing],
             "length": np.r_[self.springs.lengths, nothing],
             "inside": np.r_[none, inside],
-            "margin": np.r_[none, np.full(len(inside), weights.margin)],
+            "margin": np.r_[none, self.margins],
         }
         return PointTable(len(problem.owner), values)
 
