@@ -54,11 +54,11 @@ class PosingWeights:
     """Standard deviations of what the posing wants [m, rad, 1].
 
     spring: of all springs of a part together [m]; margin: bones this deep under the skin [m], or as deep as
-    at rest; inside: of the depth that lacks [m]; skin: of a part's rotation against that of its skin [rad]; rig: against that
-    of the rig [rad], infinite to leave the rig aside; carry: against the correction of the frame before
-    [rad]; shared: of the lumbar spine's share in bending [1]; gap: of loose joints [m]; ligament, glide: of
-    their lengths and heights [m]; axis: of a hinge's axis [1]. Those of a part's springs and rotation are
-    wider by :data:`SOFT`.
+    at rest; inside: of the depth that lacks [m]; skin: of a part's rotation against that of its skin [rad];
+    rig: against that of the rig [rad], infinite to leave the rig aside; carry: against the correction of
+    the frame before [rad]; shared: of the lumbar spine's share in bending [1]; gap: of loose joints [m];
+    ligament, glide: of their lengths and heights [m]; axis: of a hinge's axis [1]. Those of a part's
+    springs and rotation are wider by :data:`SOFT`.
     """
 
     spring: float = 0.006
