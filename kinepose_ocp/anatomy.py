@@ -22,7 +22,7 @@ TURN = 2 * np.pi
 EXPECTED_NOISE = 0.01  # m; a keypoint that joints in between can move this much counts half
 NEAR_AXIS = 0.005  # m; a keypoint this close to a joint does not show its rotation
 SAME_PLACE = 0.03  # m; a keypoint this close to a joint measures its centre
-HARDLY = 0.8  # rad; a joint with ranges below this starts no limb
+HARDLY = 0.8  # rad; a joint with ranges below this starts no limb, and has no twist to be wrong about
 
 
 @dataclass(frozen=True)
@@ -178,10 +178,14 @@ class Anatomy:
         cross = np.linalg.norm(np.cross(along, beyond), axis=1)
         return np.arctan2(cross, (along * beyond).sum(axis=1)), beyond
 
+    def moves(self, joint: int) -> bool:
+        """Whether a joint turns by more than a little: parts of a spine do not."""
+        return any(dof.upper - dof.lower >= HARDLY for dof in self.rotational(joint))
+
     def limb(self, joint: int) -> list[int]:
         """A joint and the unbranched joints that follow, up to five DOFs; one that hardly moves is alone."""
         limb = [joint]
-        if all(dof.upper - dof.lower < HARDLY for dof in self.rotational(joint)):
+        if not self.moves(joint):
             return limb
         while len(following := self.next_joints(limb[-1])) == 1:
             if sum(len(self.rotational(j)) for j in [*limb, following[0]]) > 5:

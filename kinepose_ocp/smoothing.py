@@ -110,7 +110,7 @@ def plain_start(case: Case, q: np.ndarray, smoothness: Smoothness) -> np.ndarray
     """
     hidden = observability(case, q, smoothness.errors.spread) < HIDDEN
     trust = np.ones(case.confidence.shape)
-    for joint in range(hidden.shape[1]):
+    for joint in filter(case.anatomy.moves, range(hidden.shape[1])):
         points = [k for part in case.anatomy.limb(joint) for k in case.anatomy.owned(part)]
         trust[np.flatnonzero(hidden[:, joint])[:, None], points] = TRUST
     easy = replace(case, weights=trust if case.weights is None else trust * case.weights)
