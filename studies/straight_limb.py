@@ -130,7 +130,7 @@ def figure(result: xr.Dataset) -> plt.Figure:
     over_time.set_xlim(float(one.time[0]), float(one.time[-1]))
     top = np.nanmax(np.append(one.error.sel(way="whole motion").values, band))
     over_time.set_ylim(0, min(1.15 * top, 180))
-    over_time.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8, ncols=4)
+    over_time.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=8, ncols=2)
     table = by_flexion(result)
     marks = {**{way: ("o-", COLOURS[way]) for way in WAYS}, "predicted, whole motion": ("s--", "#004477")}
     for name, (mark, colour) in marks.items():
