@@ -22,7 +22,7 @@ import numpy as np
 
 from kinepose_ocp import rotations
 from kinepose_ocp.chain import Chain, Joint
-from kinepose_ocp.numeric import Numeric
+from kinepose_ocp.numeric import Framewise
 
 
 @dataclass(frozen=True)
@@ -164,18 +164,15 @@ class JointStep:
         values = dict(zip(self.names, ca.vertsplit(q) if self.names else [], strict=True))
         placed = _place(joint, below, ca.SX(ca.DM(joint.offset)), values)
         outputs = [ca.densify(ca.vec(placed.rotation.T)), ca.densify(placed.position)]
-        self._function = ca.Function("joint_step", [ca.vec(turn.T), point, q], outputs)
-        self._mapped: dict[int, Numeric] = {}  # by number of frames
+        self._step = Framewise(ca.Function("joint_step", [ca.vec(turn.T), point, q], outputs))
 
     def __call__(
         self, rotation: np.ndarray, position: np.ndarray, q: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rotation (T, 3, 3) and position (T, 3) [m] of the joint; q (T, n) [rad or m]."""
         frames = len(q)
-        if frames not in self._mapped:
-            self._mapped[frames] = Numeric(self._function.map(frames))
-        turned, moved = self._mapped[frames](rotation.reshape(frames, 9).T, position.T, q.T)
-        return turned.T.reshape(frames, 3, 3), moved.T.reshape(frames, 3)
+        turned, moved = self._step(rotation.reshape(frames, 9), position, q)
+        return turned.reshape(frames, 3, 3), moved
 
 
 class KeypointDerivatives:

@@ -45,3 +45,23 @@ class Numeric:
             for array, shape in zip(self._made, self._shapes, strict=True)
         )
         return made if len(made) > 1 else made[0]
+
+
+class Framewise:
+    """A CasADi function of one frame for many frames: a chunk at a time, with the memory of one chunk."""
+
+    def __init__(self, function: ca.Function, chunk: int = 256):
+        self._function, self._chunk = function, chunk
+        self._mapped: dict[int, Numeric] = {}  # by number of frames: a whole chunk, and the last ones
+
+    def __call__(self, *arguments: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Evaluate for arguments (T, m); every result is (T, k)."""
+        found = []
+        for start in range(0, len(arguments[0]), self._chunk):
+            parts = [argument[start : start + self._chunk] for argument in arguments]
+            count = len(parts[0])
+            if count not in self._mapped:
+                self._mapped[count] = Numeric(self._function.map(count))
+            made = self._mapped[count](*[part.T for part in parts])
+            found.append(made if isinstance(made, tuple) else (made,))
+        return tuple(np.concatenate([part.T for part in parts]) for parts in zip(*found, strict=True))
