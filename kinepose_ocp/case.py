@@ -20,7 +20,8 @@ from kinepose_ocp.terms import Term, term_names
 from kinepose_ocp.transcription import Transcription
 
 POLISH = 10  # Newton iterations that each start gets at most before their costs are compared,
-STALL = 0.03  # and less when one gains less than this part of the cost
+STALL = 0.03  # and less when one gains less than this part of the cost,
+HOPELESS = 2.0  # or its cost is so many times that of the other
 
 
 class Program(Protocol):
@@ -158,8 +159,9 @@ class Case:
     def best_start(self) -> np.ndarray:
         """Coordinates (T, n) of the start that costs least after a few Newton steps."""
         limits = newton.Limits(*self.bounds, iterations=POLISH, stall=STALL)
-        starts = [
-            newton.minimise(self.transcription, self.parameters, start, limits)
-            for start in guesses(self.anatomy, self.position)
-        ]
-        return min(starts, key=lambda start: start.cost).x
+        found: list[newton.NewtonResult] = []
+        for start in guesses(self.anatomy, self.position):
+            rival = min((other.cost for other in found), default=np.inf)
+            limits = replace(limits, hopeless=HOPELESS * rival)
+            found.append(newton.minimise(self.transcription, self.parameters, start, limits))
+        return min(found, key=lambda result: result.cost).x

@@ -12,7 +12,7 @@ from kinepose_ocp.case import Case
 from kinepose_ocp.chain import Chain
 from kinepose_ocp.dataset import SolveRecord, motion_dataset
 from kinepose_ocp.errors import KineposeError, SolveError
-from kinepose_ocp.guess import ROUTES, guess
+from kinepose_ocp.guess import guess
 from kinepose_ocp.problem import build_problem, coupled_record, default_terms
 from kinepose_ocp.solvers import SOLVERS, Progress, Solution
 from kinepose_ocp.terms import Term
@@ -39,7 +39,7 @@ def solve_frames(
     single = SOLVERS[solver](program)
     began = clock.perf_counter()
     frames: list[Solution] = []
-    start = guess(whole.anatomy, whole.position, ROUTES[0])[:1]
+    start = guess(whole.anatomy, whole.position, "analytic")[:1]
     guessed = clock.perf_counter()
     for t in range(whole.frames):
         parameters = program.parameters(whole.data[[t]], np.zeros(0), whole.shared)

@@ -25,7 +25,7 @@ from kinepose_ocp import joint_angles
 from kinepose_ocp.anatomy import Anatomy, Hinge
 from kinepose_ocp.chain import Dof
 
-ROUTES = ("analytic", "table")
+ROUTES = ("table", "analytic")
 NEAREST = 32  # samples of a limb that compete in a frame
 SAMPLES = {1: 256, 2: 1024, 3: 4096}  # of a limb, by its DOFs
 MORE_SAMPLES = 8192

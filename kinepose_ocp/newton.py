@@ -21,7 +21,9 @@ from kinepose_ocp.transcription import Transcription
 _BLAS = ThreadpoolController()  # small banded systems: one thread is faster, by far on a busy machine
 LONGEST_STEP = 1.0  # rad or m, of one coordinate in one iteration
 ACTIVE_SET_ROUNDS = 3
+ROUGH_ROUNDS = 2  # where the iterations stall long before the solution
 GROWING_ROUNDS = 6
+PATIENCE = 3  # iterations before a start is hopeless
 ATTEMPTS = 12  # dampings tried in one iteration
 NEAR = 0.1  # relative gain of an iteration below which the exact Hessian is used
 SLIGHT = 1e-9  # damping, relative to the diagonal, that first follows none
@@ -50,6 +52,7 @@ class Limits:
 
     tolerance: largest entry of the projected gradient, relative to 1 + cost per frame.
     stall: stop when an iteration gains less than this part of the cost; 0 = never.
+    hopeless: stop when the cost is still above this after a few iterations.
     """
 
     lower: np.ndarray
@@ -57,6 +60,7 @@ class Limits:
     iterations: int = 200
     tolerance: float = 1e-6
     stall: float = 0.0
+    hopeless: float = np.inf
 
 
 class BandedHessian:
@@ -87,10 +91,12 @@ class BandedHessian:
         slope: np.ndarray,
         damping: float,
         room: tuple[np.ndarray, np.ndarray],
+        rounds: int,
         growing: bool = False,
     ) -> np.ndarray:
         """Step (T, n) that minimises the damped quadratic model between ``room`` (lower, upper).
 
+        rounds: sets of active bounds that are tried.
         growing: coordinates that are held once stay held; slower, but sets cannot go round in circles.
         Raises LinAlgError where the model is not convex.
         """
@@ -100,7 +106,7 @@ class BandedHessian:
         whole[-1] += extra
         at_lower, at_upper = (lower >= 0) & (slope > 0), (upper <= 0) & (slope < 0)
         step = np.zeros_like(slope)
-        for _ in range(GROWING_ROUNDS if growing else ACTIVE_SET_ROUNDS):
+        for _ in range(rounds):
             held = at_lower | at_upper
             fixed = np.where(at_lower, lower, np.where(at_upper, upper, 0.0))
             pushed = slope + dsbmv(self.width, 1.0, whole, fixed.ravel()).reshape(slope.shape)
@@ -170,15 +176,17 @@ def _descend(
     """Newton's method inside bounds."""
     lower, upper = (np.broadcast_to(bound, start.shape) for bound in (limits.lower, limits.upper))
     banded = BandedHessian(transcription)
+    rounds = ROUGH_ROUNDS if limits.stall else ACTIVE_SET_ROUNDS
     x = np.clip(start, lower, upper)
     now, slope = objective.cost_and_gradient(x)
     damping, exact, converged, iteration, growing = 1e-4, False, False, 0, False
     while not (converged := is_optimal(x, slope, now, limits)) and iteration < limits.iterations:
         iteration += 1
         curvature, accepted, first = objective.blocks(x, exact), False, damping
+        room = lower - x, upper - x
         for _ in range(ATTEMPTS):
             try:
-                step = banded.step(curvature, slope, damping, (lower - x, upper - x), growing)
+                step = banded.step(curvature, slope, damping, room, rounds, growing)
             except LinAlgError:  # not convex: more damping
                 damping = max(10 * damping, SLIGHT)
                 continue
@@ -199,11 +207,14 @@ def _descend(
         exact = gain < NEAR * now
         if on_iteration:
             on_iteration(iteration, now)
+        if iteration >= PATIENCE and now > limits.hopeless:
+            break
         if gain < limits.stall * now or np.abs(step).max() < 1e-12:
             converged = is_optimal(x, slope, now, limits)
             if converged or growing or limits.stall:
                 break
-            growing = True  # active sets may have gone round in circles: once more, in another way
+            # active sets may have gone round in circles: once more, in another way
+            growing, rounds = True, GROWING_ROUNDS
     return NewtonResult(x, slope, now, iteration, converged)
 
 
