@@ -45,7 +45,8 @@ class PlacementWeights:
     margin: bones this deep under the skin [m]; inside: of the depth that lacks [m]; landmark: of landmarks
     of the skin [m]; size: of the logarithm of a scale against the expected one; shape: between the three
     scales of a part; gap: of loose joints [m]; glide: of the scapula's height over the ribs [m]; axis: of a
-    hinge's axis [1]; upright: of the spine bending aside and turning at rest, which skin hardly shows [1].
+    hinge's axis [1]; upright: of the spine bending aside and turning at rest, which skin hardly shows [1];
+    twist: of thighs turning about their length at rest, and knees with them [1].
     """
 
     margin: float = 0.004
@@ -57,6 +58,7 @@ class PlacementWeights:
     glide: float = 0.005
     axis: float = 0.04
     upright: float = 0.01
+    twist: float = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +107,8 @@ class PlacementProblem:
             cost += joints.difference(*pair) / std**2
             if joint.parent == twin(joint.parent) and joint.child == twin(joint.child):
                 cost += ca.sumsqr(joints.turn(*pair)[[0, 2]]) / weights.upright**2
+            if stem_of(joint.name) == "hip":
+                cost += joints.turn(*pair)[2] ** 2 / weights.twist**2
         for hinge in self.ranges:
             cost += ca.sumsqr(joints.hinge_state(parts, hinge.joint)[1]) / weights.axis**2
         resting = _template(skeleton, self.origins)
