@@ -102,7 +102,7 @@ def kinematics(body: Skinned) -> Expression:
 
 def combined(directions: np.ndarray, numbers: ca.MX) -> ca.MX:
     """Sum (3, N) of directions (N, 3, P) times numbers (P,): a row times a matrix, in the order of memory."""
-    rows = ca.DM(directions.reshape(-1, directions.shape[2]).T)
+    rows = ca.sparsify(ca.DM(directions.reshape(-1, directions.shape[2]).T))
     return ca.reshape(numbers.T @ rows, 3, len(directions))
 
 
@@ -132,3 +132,14 @@ def skin(body: Skinned, vertices: np.ndarray) -> Expression:
         ["shape", "rotations", "translation"],
         ["vertices", "rotation", "position"],
     )
+
+
+def corrections(body: Skinned) -> Expression:
+    """What the pose correctives of a body add to its vertices (3, V) [m] before skinning.
+
+    Input: rotations (3, K) rotation vectors [rad] relative to the parent; without turns nothing is added.
+    """
+    rotations, shape = ca.SX.sym("rotations", 3, len(body.parents)), ca.SX(body.shape_directions.shape[2], 1)
+    feature = ca.Function("feature", [rotations], [pose_feature(body, shape, rotations)])
+    turns = ca.MX.sym("rotations", 3, len(body.parents))
+    return ca.Function("corrections", [turns], [combined(body.pose_directions, feature(turns))])
