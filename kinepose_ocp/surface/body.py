@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from kinepose_ocp.errors import DataError, ModelError, possible
 from kinepose_ocp.io.arrays import read_arrays
 from kinepose_ocp.shipped import models_dir
-from kinepose_ocp.surface.correctives import bends, thickness_correctives
+from kinepose_ocp.surface.correctives import bends_of, thickness_correctives
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.plain_numbers import floats, whole_numbers
 from kinepose_ocp.surface.skinning import Expression, corrections, skin
@@ -204,7 +204,7 @@ class LinearBody:
         return corrections(self)
 
     def blended(self, posed: Posed) -> np.ndarray:
-        """Vertices (V, 3) [m] of a pose without what the pose correctives add: linear blend skinning alone."""
+        """Return the vertices (V, 3) [m] of a pose without its correctives: linear blend skinning alone."""
         if self.pose_directions is None:
             return posed.vertices
         before = posed.joint_rotations[np.maximum(self.parents, 0)]
@@ -290,7 +290,7 @@ def open_body() -> LinearBody:
     Its limbs stay thick in a bend: see :mod:`kinepose_ocp.surface.correctives`.
     """
     body = body_of_arrays(read_arrays(_open_file()))
-    directions = thickness_correctives(body, bends(body.joint_names, body.joint_template))
+    directions = thickness_correctives(body, bends_of(body.joint_names, body.joint_template))
     return replace(body, pose_directions=directions, pose_feature="matrix")
 
 

@@ -1,14 +1,14 @@
 """Pose correctives that keep limbs as thick in a bend as at rest, which linear blend skinning does not.
 
-Skin that follows both bones of a joint by halves is drawn to the joint by the cosine of half the angle: at 135
-degrees, the front of a knee to 38 % of its distance. Correctives of SMPL's form (vertices at rest move linearly
-with R - I of the joints; Loper et al. 2015) are fitted here so that skin stays as far from the axis of a turn as
-at rest, which is also what dual quaternions keep (Kavan et al. 2008). Nothing is learnt from people.
+Skin that follows both bones of a joint by halves is drawn to the joint by the cosine of half the angle: at
+135 degrees, to 38 % of its distance. Correctives of SMPL's form (vertices at rest move linearly with R - I
+of the joints; Loper et al. 2015) are fitted here so that skin stays as far from the axis of a turn as at
+rest, as dual quaternions keep it (Kavan et al. 2008). Nothing is learnt from people.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -24,7 +24,7 @@ HINGE_DEG = tuple(range(-10, 141, 10))
 HIP_DEG = (range(-30, 121, 15), (-15, 10, 35), (-20, 0, 20))  # flexion, abduction, turn about the thigh
 
 
-def bends(names: Sequence[str], joints: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def bends_of(names: Sequence[str], joints: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Numbers of hips, knees and elbows of the open body, and turns (N, 3) [rad] that they make.
 
     joints (K, 3): centres at rest. Knees bend about the left, elbows about the normal of the arm's plane.
@@ -45,12 +45,13 @@ def bends(names: Sequence[str], joints: np.ndarray) -> Iterator[tuple[int, np.nd
             yield joint, np.radians(HINGE_DEG)[:, None] * axis / np.linalg.norm(axis)
 
 
-def thickness_correctives(
-    body: Skinned, turns_of: Iterator[tuple[int, np.ndarray]] | Sequence[tuple[int, np.ndarray]]
-) -> np.ndarray:
-    """Pose directions (V, 3, 9 (K - 1)) on R - I of the joints but the root, for turns (N, 3) of some joints."""
+def thickness_correctives(body: Skinned, bends: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
+    """Pose directions (V, 3, 9 (K - 1)) on R - I of all joints but the root.
+
+    bends: numbers of the joints that are corrected, and the turns (N, 3) [rad] that each is corrected for.
+    """
     directions = np.zeros((len(body.template), 3, FEATURES * (len(body.parents) - 1)))
-    for joint, turns in turns_of:
+    for joint, turns in bends:
         carried = np.zeros(len(body.parents), dtype=bool)
         carried[joint] = True
         for child, parent in enumerate(body.parents):

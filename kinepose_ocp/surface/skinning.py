@@ -139,7 +139,6 @@ def corrections(body: Skinned) -> Expression:
 
     Input: rotations (3, K) rotation vectors [rad] relative to the parent; without turns nothing is added.
     """
-    rotations, shape = ca.SX.sym("rotations", 3, len(body.parents)), ca.SX(body.shape_directions.shape[2], 1)
-    feature = ca.Function("feature", [rotations], [pose_feature(body, shape, rotations)])
-    turns = ca.MX.sym("rotations", 3, len(body.parents))
-    return ca.Function("corrections", [turns], [combined(body.pose_directions, feature(turns))])
+    rotations = ca.MX.sym("rotations", 3, len(body.parents))
+    feature = kinematics(body)(ca.MX(body.shape_directions.shape[2], 1), rotations, ca.MX(3, 1))[3]
+    return ca.Function("corrections", [rotations], [combined(np.asarray(body.pose_directions), feature)])
