@@ -1,5 +1,7 @@
 """The linear body against a second implementation with scipy, and the open body that ships."""
 
+from dataclasses import replace
+
 import casadi as ca
 import numpy as np
 import pytest
@@ -85,6 +87,15 @@ def test_pose_correctives_act_as_published(feature):
     body = small_body(feature)
     given = random_pose(body, 1)
     np.testing.assert_allclose(body.posed(*given).vertices, skinned(body, *given)[0], atol=1e-10)
+
+
+@pytest.mark.parametrize("feature", ["matrix", "quaternion"])
+def test_pose_correctives_come_off_again(feature):
+    body = small_body(feature)
+    _, *given = random_pose(body, 1)
+    found = body.blended(body.posed(np.zeros(2), *given))
+    plain = replace(body, pose_directions=None, pose_feature=None)
+    np.testing.assert_allclose(found, plain.posed(np.zeros(2), *given).vertices, atol=1e-9)
 
 
 @pytest.mark.parametrize("feature", [None, "matrix", "quaternion"])

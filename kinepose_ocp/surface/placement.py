@@ -87,9 +87,10 @@ class PlacementProblem:
         )
         self.paired = [joint for joint in skeleton.joints if joint.rig_joint]
         self.origins = part_origins(skeleton)
-        self.bending = [number for number, joint in enumerate(self.paired) if stem_of(joint.name) in BEND_STD]
+        bending = [number for number, joint in enumerate(self.paired) if stem_of(joint.name) in BEND_STD]
+        self.bending = np.repeat(bending, 2).astype(int)  # forward, then up
         rig = np.array([skeleton.parts.index(joint.child) for joint in self.paired], dtype=int)
-        ends = [self.samples.parts, self.bony.parts, self.pairs.parts, rig, np.repeat(rig[self.bending], 2)]
+        ends = [self.samples.parts, self.bony.parts, self.pairs.parts, rig, rig[self.bending]]
         owner = np.concatenate(ends).astype(int)
         names = [stem_of(part) for part in skeleton.parts]
         groups = np.array([sorted(set(names)).index(name) for name in names])
@@ -182,8 +183,7 @@ class RestSkin:
         """Numbers of all points; without a placed skeleton, only joints of the rig and landmarks count."""
         problem, weights = self.problem, self.problem.weights
         samples, bony, pairs = problem.samples, problem.bony, problem.pairs
-        rig, rig_weights, rig_points = self._rig()
-        bent = np.repeat(problem.bending, 2).astype(int)
+        (rig, rig_weights, rig_points), bent = self._rig(), problem.bending
         points = np.vstack([samples.positions, bony.positions, pairs.positions, rig_points, rig_points[bent]])
         count, owner = len(points), problem.owner
         skin, normal = np.zeros((count, 3)), np.zeros((count, 3))
@@ -193,7 +193,7 @@ class RestSkin:
         fourth = third + len(rig)
         skin[second:third], zero["tie"][second:third] = self._landmarks(early=placed is None)
         skin[third:], zero["tie"][third:fourth] = np.vstack([rig, rig[bent]]), rig_weights
-        normal[fourth:] = np.tile(np.eye(3)[[0, 2]], (len(problem.bending), 1))
+        normal[fourth:] = np.tile(np.eye(3)[[0, 2]], (len(bent) // 2, 1))
         stds = np.array([BEND_STD[stem_of(problem.paired[number].name)] for number in bent])
         zero["level"][fourth:] = np.where(rig_weights[bent] > 0, 1 / stds**2, 0.0)
         if placed is not None:
