@@ -21,7 +21,7 @@ def body():
 @pytest.fixture(scope="module")
 def plain(body):
     """The same body without correctives: linear blend skinning."""
-    return replace(body, pose_directions=None, pose_feature=None)
+    return body.plain
 
 
 def tube():

@@ -200,6 +200,13 @@ class LinearBody:
         return Posed(vertices.full().T, matrices, position.full().T)
 
     @cached_property
+    def plain(self) -> LinearBody:
+        """The body without pose correctives: linear blend skinning alone."""
+        if self.pose_directions is None:
+            return self
+        return replace(self, pose_directions=None, pose_feature=None)
+
+    @cached_property
     def _corrections(self) -> Expression:
         return corrections(self)
 
