@@ -1,8 +1,8 @@
 """How much of the bones lies inside the skin, and how far do they stick out: 12 people in everyday poses.
 
 The people of the open body get their bones standing as their rig does, and are then posed by rotations of the
-rig. Blended skin collapses in deep bends, so that bones with true rotations leave it there; kneecaps do so
-first, and are counted apart. The dashed lines in the figure are what `report.json` of a skeleton warns of.
+rig. Where skin is drawn into a deep bend, bones with true rotations leave it, kneecaps first: these are also
+counted apart. The dashed lines in the figure are what `report.json` of a skeleton warns of.
 `people.png` shows everyone in every pose; segments are compared with those published of adults.
 """
 

@@ -87,6 +87,15 @@ def test_pose_correctives_act_as_published(feature):
     np.testing.assert_allclose(body.posed(*given).vertices, skinned(body, *given)[0], atol=1e-10)
 
 
+@pytest.mark.parametrize("feature", ["matrix", "quaternion"])
+def test_pose_correctives_come_off_again(feature):
+    body = small_body(feature)
+    _, *given = random_pose(body, 1)
+    found = body.blended(body.posed(np.zeros(2), *given))
+    assert body.plain.plain is body.plain
+    np.testing.assert_allclose(found, body.plain.posed(np.zeros(2), *given).vertices, atol=1e-9)
+
+
 @pytest.mark.parametrize("feature", [None, "matrix", "quaternion"])
 def test_at_rest_a_body_is_its_template(feature):
     body = small_body(feature)

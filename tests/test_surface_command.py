@@ -226,6 +226,22 @@ def test_a_sequence_of_different_people_is_refused():
         surfaces.of_meshes(meshes, 30.0, command.default_body())
 
 
+def test_a_mesh_that_fits_only_without_correctives_is_fitted_without(monkeypatch):
+    body = command.default_body()
+    mesh, registrar = body.mesh(body.plain.posed(SHAPE)), surfaces.registrar
+
+    class Refusing:
+        def register(self, *_):
+            raise DataError("the body does not fit the mesh")
+
+    monkeypatch.setattr(surfaces, "registrar", lambda each: Refusing() if each is body else registrar(each))
+    found = surfaces.of_mesh(mesh, body)
+    assert found.body is body.plain and found.notes[-1] == surfaces.LINEAR
+    monkeypatch.setattr(surfaces, "registrar", lambda each: Refusing())
+    with pytest.raises(DataError, match=r"^the body does not fit the mesh$"):
+        surfaces.of_mesh(mesh, body)
+
+
 # ---- what is refused -----------------------------------------------------------------------------
 def open_arrays():
     with np.load(ROOT / "models" / "surface" / "body.npz") as archive:

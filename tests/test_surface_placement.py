@@ -96,6 +96,19 @@ def test_a_hand_reaches_from_the_wrist_to_the_fingertips(body, skeleton, person)
     assert skeleton_quality(placed, body.mesh(rest)).inside_of["hand_left"] > 94
 
 
+@pytest.mark.parametrize("person", ["boy, 10 years, light", "man, 70 years, heavy"])
+def test_thighs_are_not_twisted_and_bend_where_the_rig_does(body, skeleton, person):
+    """Shins and calves of these people alone would turn the thighs inward by up to 23 degrees."""
+    rest = body.posed(example_people()[person])
+    placed = placement_problem(skeleton).place(body, rest).placed
+    forward = placed.rotations[placed.part_index("femur_left")] @ [1.0, 0, 0]
+    assert abs(np.degrees(np.arctan2(forward[1], forward[0]))) < 5
+    centres = dict(zip([joint.name for joint in skeleton.joints], placed.joint_centres(), strict=True))
+    for name, joint in (("hip_left", "upperleg_left"), ("knee_left", "lowerleg_left")):
+        off = centres[name] - rest.joint_positions[body.joint_index(joint)]
+        assert np.hypot(off[0], off[2]) < 0.01, name
+
+
 def test_points_of_a_hand_lie_in_its_palm(skeleton):
     """Fingers are bent and spread otherwise in another body, so they must not say where the hand is."""
     samples = placement_problem(skeleton).samples

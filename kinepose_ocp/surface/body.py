@@ -5,19 +5,21 @@ World: metres, x forward, y left, z up. Rotations are rotation vectors [rad] rel
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.errors import DataError, ModelError, possible
 from kinepose_ocp.io.arrays import read_arrays
 from kinepose_ocp.shipped import models_dir
+from kinepose_ocp.surface.correctives import bends_of, thickness_correctives
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.plain_numbers import floats, whole_numbers
-from kinepose_ocp.surface.skinning import Expression, skin
+from kinepose_ocp.surface.skinning import Expression, corrections, skin
 
 FLOATS = ("template", "shape_directions", "joint_template", "joint_directions", "weights", "pose_directions")
 FEATURES = {None: 0, "matrix": 9, "quaternion": 4}  # pose correctives: numbers a joint
@@ -197,6 +199,26 @@ class LinearBody:
         matrices = rotation.full().reshape(3, joints, 3).transpose(1, 0, 2)
         return Posed(vertices.full().T, matrices, position.full().T)
 
+    @cached_property
+    def plain(self) -> LinearBody:
+        """The body without pose correctives: linear blend skinning alone."""
+        if self.pose_directions is None:
+            return self
+        return replace(self, pose_directions=None, pose_feature=None)
+
+    @cached_property
+    def _corrections(self) -> Expression:
+        return corrections(self)
+
+    def blended(self, posed: Posed) -> np.ndarray:
+        """Return the vertices (V, 3) [m] of a pose without its correctives: linear blend skinning alone."""
+        if self.pose_directions is None:
+            return posed.vertices
+        before = posed.joint_rotations[np.maximum(self.parents, 0)]
+        turns = Rotation.from_matrix(before.transpose(0, 2, 1) @ posed.joint_rotations).as_rotvec()
+        added = self._corrections(turns.T).full().T
+        return posed.vertices - np.einsum("vk,kij,vj->vi", self.weights, posed.joint_rotations, added)
+
     def mesh(self, posed: Posed) -> Mesh:
         """Return the skin of a posed body."""
         return Mesh(posed.vertices, self.faces)
@@ -270,8 +292,13 @@ def normalised(weights: np.ndarray) -> np.ndarray:
 
 
 def open_body() -> LinearBody:
-    """Return the open body that ships with kinepose_ocp: 23 joints, 16 shape components (see its NOTICE)."""
-    return body_of_arrays(read_arrays(_open_file()))
+    """Return the open body that ships with kinepose_ocp: 23 joints, 16 shape components (see its NOTICE).
+
+    Its limbs stay thick in a bend: see :mod:`kinepose_ocp.surface.correctives`.
+    """
+    body = body_of_arrays(read_arrays(_open_file()))
+    directions = thickness_correctives(body, bends_of(body.joint_names, body.joint_template))
+    return replace(body, pose_directions=directions, pose_feature="matrix")
 
 
 def example_people() -> dict[str, np.ndarray]:

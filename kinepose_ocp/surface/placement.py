@@ -32,7 +32,8 @@ ROUNDS = 4  # with the skin next to the bones, after one without
 BENT = {"humerus": 1.2, "femur": 0.5, "forearm": 1.0, "hand": 0.5, "tibia": 0.5}  # rad; else STIFF
 BENT |= {"lumbar": 0.12, "thorax": 0.12, "cspine": 0.15}
 STIFF = 0.3  # rad
-HIP_STD = 0.005  # m: forward and back, where a hip off the rig's tears bones and skin apart in a bend
+# m: forward and up, where a joint off the rig's tears bones and skin apart in a bend
+BEND_STD = {"hip": 0.004, "knee": 0.004}
 RIG_STD = {"hip": 0.015, "l5s1": 0.025, "t12l1": 0.020, "c7t1": 0.025, "sc": 0.025, "gh": 0.015, "mtp": 0.02}
 TIP_STD = {"dactylion": 0.004, "thumb_tip": 0.006}  # m: they tell how long a hand is and how it is turned
 RIG_USUAL = 0.008  # m: how far a rig's joint may lie from the anatomical one
@@ -45,7 +46,8 @@ class PlacementWeights:
     margin: bones this deep under the skin [m]; inside: of the depth that lacks [m]; landmark: of landmarks
     of the skin [m]; size: of the logarithm of a scale against the expected one; shape: between the three
     scales of a part; gap: of loose joints [m]; glide: of the scapula's height over the ribs [m]; axis: of a
-    hinge's axis [1]; upright: of the spine bending aside and turning at rest, which skin hardly shows [1].
+    hinge's axis [1]; upright: of the spine bending aside and turning at rest, which skin hardly shows [1];
+    twist: of thighs turning about their length at rest, and knees with them [1].
     """
 
     margin: float = 0.004
@@ -57,6 +59,7 @@ class PlacementWeights:
     glide: float = 0.005
     axis: float = 0.04
     upright: float = 0.01
+    twist: float = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +87,11 @@ class PlacementProblem:
         )
         self.paired = [joint for joint in skeleton.joints if joint.rig_joint]
         self.origins = part_origins(skeleton)
-        rig = [skeleton.parts.index(joint.child) for joint in self.paired]
-        owner = np.concatenate([self.samples.parts, self.bony.parts, self.pairs.parts, rig]).astype(int)
+        bending = [number for number, joint in enumerate(self.paired) if stem_of(joint.name) in BEND_STD]
+        self.bending = np.repeat(bending, 2).astype(int)  # forward, then up
+        rig = np.array([skeleton.parts.index(joint.child) for joint in self.paired], dtype=int)
+        ends = [self.samples.parts, self.bony.parts, self.pairs.parts, rig, rig[self.bending]]
+        owner = np.concatenate(ends).astype(int)
         names = [stem_of(part) for part in skeleton.parts]
         groups = np.array([sorted(set(names)).index(name) for name in names])
         self.owner, self.groups = owner, groups
@@ -105,6 +111,8 @@ class PlacementProblem:
             cost += joints.difference(*pair) / std**2
             if joint.parent == twin(joint.parent) and joint.child == twin(joint.child):
                 cost += ca.sumsqr(joints.turn(*pair)[[0, 2]]) / weights.upright**2
+            if stem_of(joint.name) == "hip":
+                cost += joints.turn(*pair)[2] ** 2 / weights.twist**2
         for hinge in self.ranges:
             cost += ca.sumsqr(joints.hinge_state(parts, hinge.joint)[1]) / weights.axis**2
         resting = _template(skeleton, self.origins)
@@ -175,24 +183,24 @@ class RestSkin:
         """Numbers of all points; without a placed skeleton, only joints of the rig and landmarks count."""
         problem, weights = self.problem, self.problem.weights
         samples, bony, pairs = problem.samples, problem.bony, problem.pairs
-        points = np.vstack([samples.positions, bony.positions, pairs.positions, self._rig_points()])
+        (rig, rig_weights, rig_points), bent = self._rig(), problem.bending
+        points = np.vstack([samples.positions, bony.positions, pairs.positions, rig_points, rig_points[bent]])
         count, owner = len(points), problem.owner
         skin, normal = np.zeros((count, 3)), np.zeros((count, 3))
         zero = {name: np.zeros(count) for name in ("tie", "level", "depth", "inside", "margin")}
         first, second = len(samples.parts), len(samples.parts) + len(bony.parts)
         third = second + len(pairs.parts)
+        fourth = third + len(rig)
         skin[second:third], zero["tie"][second:third] = self._landmarks(early=placed is None)
-        skin[third:], zero["tie"][third:] = self._rig()
+        skin[third:], zero["tie"][third:fourth] = np.vstack([rig, rig[bent]]), rig_weights
+        normal[fourth:] = np.tile(np.eye(3)[[0, 2]], (len(bent) // 2, 1))
+        stds = np.array([BEND_STD[stem_of(problem.paired[number].name)] for number in bent])
+        zero["level"][fourth:] = np.where(rig_weights[bent] > 0, 1 / stds**2, 0.0)
         if placed is not None:
             skin[:second], normal[:second] = self.next_to(placed, owner[:second], points[:second])
             share = np.bincount(samples.parts)[samples.parts] / 30
             zero["inside"][:first], zero["margin"][:first] = 1 / weights.inside**2 / share, weights.margin
             zero["level"][first:second], zero["depth"][first:second] = 1 / bony.stds**2, bony.depths
-        hips = third + np.flatnonzero([joint.name.startswith("hip_") for joint in problem.paired])
-        normal[hips], zero["level"][hips] = (
-            (1.0, 0.0, 0.0),
-            np.where(zero["tie"][hips] > 0, 1 / HIP_STD**2, 0.0),
-        )
         values = {"point": points - problem.origins[owner], "skin": skin, "normal": normal} | zero
         return PointTable(count, values)
 
@@ -208,16 +216,14 @@ class RestSkin:
                 skin[mine], normal[mine] = self.envelope.positions(near), self.envelope.normals(near)
         return skin, normal
 
-    def _rig_points(self) -> np.ndarray:
-        return np.array([joint.centre for joint in self.problem.paired]).reshape(-1, 3)
-
-    def _rig(self) -> tuple[np.ndarray, np.ndarray]:
-        """Joint centres of the rig (N, 3) [m] and their weights (N,)."""
-        known = [joint.rig_joint in self.body.joint_names for joint in self.problem.paired]
-        names = [joint.rig_joint or "" for joint in self.problem.paired]
-        place = [self.body.joint_names.index(n) if k else 0 for n, k in zip(names, known, strict=True)]
-        stds = [RIG_STD.get(stem_of(joint.name), RIG_USUAL) for joint in self.problem.paired]
-        return self.rest.joint_positions[place], np.array(known) / np.square(stds)
+    def _rig(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Joint centres of the rig (N, 3) [m], their weights (N,), and the template's (N, 3) [m]."""
+        paired, names = self.problem.paired, self.body.joint_names
+        known = [joint.rig_joint in names for joint in paired]
+        place = [names.index(joint.rig_joint) if joint.rig_joint in names else 0 for joint in paired]
+        stds = [RIG_STD.get(stem_of(joint.name), RIG_USUAL) for joint in paired]
+        centres = np.array([joint.centre for joint in paired]).reshape(-1, 3)
+        return self.rest.joint_positions[place], np.array(known) / np.square(stds), centres
 
     def _landmarks(self, early: bool) -> tuple[np.ndarray, np.ndarray]:
         """Where the bony points below the landmarks of the skin are expected (N, 3) [m], and weights (N,)."""

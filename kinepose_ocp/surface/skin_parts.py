@@ -117,11 +117,11 @@ class Unblending:
     A skinned vertex is linear in the joints' affine motions, sum_k w_k (A_k v + b_k), so these follow by
     least squares from all vertices, and the nearest rotations after them (as Kabsch 1976). Where a joint's
     own skin is blended with that of its neighbours (pelvis, shoulder), it tells its rotation, which the
-    rigid fit of a segment does not.
+    rigid fit of a segment does not. Pose correctives are taken off first.
     """
 
     def __init__(self, body: LinearBody, rest: Posed):
-        self._rest, self._weights = rest, body.weights
+        self._body, self._rest = body, rest
         total = np.maximum((body.weights**2).sum(0), 1e-12)
         self._centres = (body.weights**2).T @ rest.vertices / total[:, None]
         offset = rest.vertices[:, None] - self._centres
@@ -133,7 +133,8 @@ class Unblending:
 
     def __call__(self, posed: Posed) -> Motions:
         """Motions (K) that explain the vertices of a pose; what these do not show stays near the mean."""
-        mean = fitted(self._rest.vertices, posed.vertices)
+        vertices = self._body.blended(posed)
+        mean = fitted(self._rest.vertices, vertices)
         start = np.concatenate(
             [
                 np.tile(mean.rotations[0].T, (len(self._centres), 1, 1)),
@@ -141,7 +142,7 @@ class Unblending:
             ],
             axis=1,
         )
-        right = self._design.T @ posed.vertices + self._ridge * start.reshape(-1, 3)
+        right = self._design.T @ vertices + self._ridge * start.reshape(-1, 3)
         solved = cho_solve(self._factor, right).reshape(-1, 4, 3)
         turns = np.array([nearest_rotation(each[:3].T) for each in solved])
         return Motions(turns, solved[:, 3] - np.einsum("kij,kj->ki", turns, self._centres))

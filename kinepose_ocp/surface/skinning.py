@@ -11,10 +11,12 @@ from typing import Protocol
 
 import casadi as ca
 import numpy as np
+from scipy.sparse import csc_matrix
 
 from kinepose_ocp.rotations import ROUNDING, rotation_of, sine_ratio
 
 Expression = ca.Function  # for numbers and for symbols
+SPARSE = 0.1  # share of numbers that are not zero, below which a matrix is held without its zeros
 
 
 class Skinned(Protocol):
@@ -101,9 +103,13 @@ def kinematics(body: Skinned) -> Expression:
 
 
 def combined(directions: np.ndarray, numbers: ca.MX) -> ca.MX:
-    """Sum (3, N) of directions (N, 3, P) times numbers (P,): a row times a matrix, in the order of memory."""
-    rows = ca.DM(directions.reshape(-1, directions.shape[2]).T)
-    return ca.reshape(numbers.T @ rows, 3, len(directions))
+    """Sum (3, N) of directions (N, 3, P) times numbers (P,): a row times a matrix, in the order of memory.
+
+    The pose correctives of the open body are mostly zeros, which are left out; few zeros cost less than that.
+    """
+    rows = directions.reshape(-1, directions.shape[2]).T
+    sparse = np.count_nonzero(rows) < SPARSE * rows.size
+    return ca.reshape(ca.densify(numbers.T @ ca.DM(csc_matrix(rows) if sparse else rows)), 3, len(directions))
 
 
 def skin(body: Skinned, vertices: np.ndarray) -> Expression:
@@ -132,3 +138,13 @@ def skin(body: Skinned, vertices: np.ndarray) -> Expression:
         ["shape", "rotations", "translation"],
         ["vertices", "rotation", "position"],
     )
+
+
+def corrections(body: Skinned) -> Expression:
+    """What the pose correctives of a body add to its vertices (3, V) [m] before skinning.
+
+    Input: rotations (3, K) rotation vectors [rad] relative to the parent; without turns nothing is added.
+    """
+    rotations = ca.MX.sym("rotations", 3, len(body.parents))
+    feature = kinematics(body)(ca.MX(body.shape_directions.shape[2], 1), rotations, ca.MX(3, 1))[3]
+    return ca.Function("corrections", [rotations], [combined(np.asarray(body.pose_directions), feature)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +23,7 @@ UPS = {  # rotation of mesh axes into the world for the usual meaning of "up"
 AUTOMATIC = "auto"
 Landmarks = Mapping[str, np.ndarray]
 Tick = Callable[[str], None]  # told what is being done
+LINEAR = "the body fits without its pose correctives only: the mesh is drawn in where it bends"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +70,30 @@ def of_mesh(
     DataError
         For a mesh that is no body, that does not fit, or another ``up``.
     """
-    found = registrar(body).register(mesh, landmarks, mesh_frame(mesh, up))
-    return Surfaces(
-        body, found.shape, (found.posed,), np.zeros(1), found.frame, (found.residual,), found.notes
-    )
+
+    def registered(body: LinearBody) -> Surfaces:
+        found = registrar(body).register(mesh, landmarks, mesh_frame(mesh, up))
+        return Surfaces(
+            body, found.shape, (found.posed,), np.zeros(1), found.frame, (found.residual,), found.notes
+        )
+
+    return _with_or_without_correctives(registered, body)
+
+
+def _with_or_without_correctives(registered: Callable[[LinearBody], Surfaces], body: LinearBody) -> Surfaces:
+    """Register a body, or the linearly blended one where only that fits: many programs blend so."""
+    try:
+        return registered(body)
+    except DataError:
+        if body.plain is body:
+            raise
+        try:
+            found = registered(body.plain)
+        except DataError:
+            pass
+        else:
+            return replace(found, notes=(*found.notes, LINEAR))
+        raise
 
 
 def of_meshes(
@@ -88,6 +109,10 @@ def of_meshes(
     DataError
         As for :func:`of_mesh`, and when the mean shape does not fit a mesh; it names the frame.
     """
+    return _with_or_without_correctives(lambda each: _of_meshes(meshes, rate, each, up, tick), body)
+
+
+def _of_meshes(meshes: list[Mesh], rate: float, body: LinearBody, up: str, tick: Tick | None) -> Surfaces:
     frame = mesh_frame(meshes[0], up)
     found = []
     for number, mesh in enumerate(meshes):
