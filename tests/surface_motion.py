@@ -22,6 +22,11 @@ def both(name, x, y, z):
     return {f"{name}_right": (-x, y, -z), f"{name}_left": (x, y, z)}
 
 
+def both_joints(name, flexion, abduction, twist):
+    """Angles of the joints of both sides: mirror images, told for the left one."""
+    return {f"{name}_left": (flexion, abduction, twist), f"{name}_right": (flexion, -abduction, -twist)}
+
+
 def driven(body, rest, placed, angles):
     """Skin of bones that turn by known angles: degrees about flexion, abduction and twist axis by joint.
 

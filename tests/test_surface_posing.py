@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
-from surface_motion import both, degrees_between, driven, mirror_image, rig_pose
+from surface_motion import both, both_joints, degrees_between, driven, mirror_image, rig_pose
 
 from kinepose_ocp.errors import DataError, SolveError
 from kinepose_ocp.surface import posing
@@ -101,6 +101,23 @@ def test_known_motions_of_bones_are_found_from_the_skin_alone(body, rest, placed
         off = degrees_between(found.placed.rotations, truth.rotations)
         assert off[pelvis] < 3
         assert np.delete(off, pelvis).max() < 2
+
+
+def test_motions_of_the_shoulder_girdle_are_found_from_the_skin_alone(body, rest, placed):
+    """Scapulae stay on the ribs in them: a raised clavicle turns back, as it does in people.
+
+    One joint of the rig moves the skin of clavicle and scapula, so both turn alike.
+    """
+    problem = PosingProblem(placed.skeleton, PosingWeights(rig=np.inf))
+    subject = problem.subject(body, rest, placed)
+    shrug = both_joints("sc", 9, 20, 0)
+    for angles in (shrug, both_joints("sc", 0, 0, -20), both_joints("gh", 0, 45, 0)):
+        target, truth = driven(body, rest, placed, angles)
+        lifted = problem.resting(truth)["rest"][-4:] - problem.resting(placed)["rest"][-4:]
+        assert np.abs(lifted).max() < 0.006  # m, over the ribs
+        (found,) = problem.frames(subject, [target])
+        assert found.converged
+        assert degrees_between(found.placed.rotations, truth.rotations).max() < 2
 
 
 def test_a_pose_that_is_not_found_is_told_by_its_number(body, rest, placed, monkeypatch):

@@ -53,8 +53,21 @@ def test_a_segment_beyond_all_sources_is_named():
     found = anthropometry.proportions(person({"wrist": 900.0}), H)  # a forearm of 229 mm, 13.2 %
     (text,) = anthropometry.warnings(found)
     assert text.startswith(
-        "forearm (elbow - wrist): 13.2 % of the stature, 10 % shorter than published (14.6 to"
+        "forearm (elbow - wrist): 13.2 % of the stature, 10 % shorter than published of adults (14.6 to"
     )
+
+
+def test_forearm_and_hand_meet_beyond_the_radial_styloid():
+    """De Leva's wrist: 2 mm beyond that tip on the axis of the forearm, not half-way between the styloids."""
+    plain = person({"wrist": 867.0})
+    marks = dict(plain.landmarks)
+    for side, aside in (("right", -0.02), ("left", 0.02)):
+        marks[f"forearm_{side}/radial_styloid"] = np.array([0, aside, 0.8621])  # 4.9 mm below the joint
+        marks[f"hand_{side}/metacarpal_3"] = np.array([0, 0, 0.8601 - 0.0862])
+    found = anthropometry.proportions(JointGeometry(plain.centres, {}, {}, marks), H)
+    for one in found:
+        if one.segment.startswith(("forearm", "hand")):
+            assert one.deviations[anthropometry.LEVA_MEN] == pytest.approx(0, abs=0.05)
 
 
 def test_a_stature_must_be_a_length():

@@ -8,12 +8,16 @@ The numbers are quoted from the tables as they are commonly cited, each with its
   of 100 men (stature 1741 mm) and 15 women (1735 mm), all young.
 
 The sources differ from each other by more than 5 % in some segments (upper arm, thigh of women, foot), so a
-segment counts as far off when it lies outside all of them.
+segment counts as far off when it lies outside all of them. All of them measured adults: children have larger
+heads and other limbs, so that what deviates in a child need not be wrong.
+
+De Leva's wrist lies 1.5 to 2.4 mm beyond the tip of the radial styloid (his table 2), the joint of the
+skeleton half-way between the styloids, 4 to 6 mm before that tip; forearm and hand are measured to his.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +29,7 @@ LIMIT = 5.0  # percent of the nearest published length
 MEN, WOMEN = 1741.0, 1735.0  # mm, statures of de Leva's samples
 WINTER, LEVA_MEN, LEVA_WOMEN = "Drillis & Contini 1966", "de Leva 1996, men", "de Leva 1996, women"
 SIDES = ("right", "left")
+BEYOND_STYLOID = 0.002  # m: de Leva's wrist joint centre beyond the tip of the radial styloid
 
 
 def _shares(men: float, women: float, winter: float | None = None) -> dict[str, float]:
@@ -43,13 +48,14 @@ PUBLISHED = {  # of the stature [1]
     "trunk (middle of hips - of shoulders)": _shares(515.5, 497.9, 0.818 - 0.530),
     "head and neck (C7 - top of the head)": _shares(242.9, 243.7),
 }
+WRIST = "wrist as published"
 ENDS = {  # joints, or landmarks "part/name" in the order of preference; one list an end
     "thigh (hip - knee)": (["hip"], ["knee"]),
     "shank (knee - ankle)": (["knee"], ["ankle"]),
     "foot (heel - toe tip)": (["foot/heel_skin", "foot/heel"], ["toes/toe_skin", "toes/tip"]),
     "upper arm (shoulder - elbow)": (["gh"], ["elbow"]),
-    "forearm (elbow - wrist)": (["elbow"], ["wrist"]),
-    "hand (wrist - third knuckle)": (["wrist"], ["hand/metacarpal_3"]),
+    "forearm (elbow - wrist)": (["elbow"], [WRIST, "wrist"]),
+    "hand (wrist - third knuckle)": ([WRIST, "wrist"], ["hand/metacarpal_3"]),
 }
 
 
@@ -91,7 +97,7 @@ def proportions(geometry: JointGeometry, stature: float) -> tuple[Proportion, ..
     hips, shoulders = _middle(geometry, "hip"), _middle(geometry, "gh")
     lengths["trunk (middle of hips - of shoulders)"] = float(shoulders[2] - hips[2])
     top, c7 = (
-        _place(geometry, names)
+        _first(geometry.landmarks.get(name) for name in names)
         for names in (["skull/head_top", "skull/vertex"], ["cspine/c7_skin", "cspine/c7"])
     )
     if top is not None and c7 is not None:
@@ -107,7 +113,7 @@ def warnings(found: Sequence[Proportion]) -> list[str]:
     """One line for every segment that is more than 5 % longer or shorter than all published ones."""
     return [
         f"{one.segment}: {100 * one.share:.1f} % of the stature, {abs(one.outside):.0f} % "
-        f"{'longer' if one.outside > 0 else 'shorter'} than published ({_range(one)})"
+        f"{'longer' if one.outside > 0 else 'shorter'} than published of adults ({_range(one)})"
         for one in found
         if abs(one.outside) > LIMIT
     ]
@@ -121,21 +127,34 @@ def _range(one: Proportion) -> str:
 def _of_both_sides(geometry: JointGeometry, starts: list[str], ends: list[str]) -> float | None:
     found = []
     for side in SIDES:
-        start, end = (_place(geometry, [_sided(name, side) for name in names]) for names in (starts, ends))
+        start, end = (_first(_place(geometry, name, side) for name in names) for names in (starts, ends))
         if start is not None and end is not None:
             found.append(float(np.linalg.norm(end - start)))
     return float(np.mean(found)) if found else None
 
 
-def _sided(name: str, side: str) -> str:
+def _place(geometry: JointGeometry, name: str, side: str) -> np.ndarray | None:
+    """Where a joint or landmark of a side is (3,) [m], or None for a landmark that is not known."""
+    if name == WRIST:
+        return _published_wrist(geometry, side)
     part, slash, rest = name.partition("/")
-    return f"{part}_{side}{slash}{rest}"
+    own = f"{part}_{side}{slash}{rest}"
+    return geometry.landmarks.get(own) if slash else geometry.centre(own)
 
 
-def _place(geometry: JointGeometry, names: list[str]) -> np.ndarray | None:
-    """Where the first of these joints or landmarks is (3,) [m]."""
-    known = [geometry.landmarks.get(name) if "/" in name else geometry.centre(name) for name in names]
-    return next((position for position in known if position is not None), None)
+def _published_wrist(geometry: JointGeometry, side: str) -> np.ndarray | None:
+    """Point (3,) [m] of the forearm's axis beyond the tip of the radial styloid, if that is known."""
+    styloid = geometry.landmarks.get(f"forearm_{side}/radial_styloid")
+    if styloid is None:
+        return None
+    elbow, wrist = geometry.centre(f"elbow_{side}"), geometry.centre(f"wrist_{side}")
+    along = (wrist - elbow) / np.linalg.norm(wrist - elbow)
+    return wrist + ((styloid - wrist) @ along + BEYOND_STYLOID) * along
+
+
+def _first(places: Iterable[np.ndarray | None]) -> np.ndarray | None:
+    """Return the first of these places that is known."""
+    return next((place for place in places if place is not None), None)
 
 
 def _middle(geometry: JointGeometry, joint: str) -> np.ndarray:
