@@ -64,7 +64,7 @@ def test_a_bent_tube_stays_as_thick_as_it_was():
         np.testing.assert_allclose(kept, before, rtol=0.08, atol=1e-4)
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(8))
 def test_hips_knees_and_elbows_keep_their_skin_at_its_distance(body, plain, number):
     joint, turns = list(bends_of(body.joint_names, body.joint_template))[number]
     carried = [joint]

@@ -22,10 +22,11 @@ RIDGE = 0.01  # of one turn by a radian: keeps directions that no turn shows at 
 HINGES = {"lowerleg": ("upperleg", "foot"), "lowerarm": ("upperarm", "wrist")}  # joint: its neighbours
 HINGE_DEG = tuple(range(-10, 141, 10))
 HIP_DEG = (range(-30, 121, 15), (-15, 10, 35), (-20, 0, 20))  # flexion, abduction, turn about the thigh
+SHOULDER_DEG = (range(-40, 111, 15), (-30, 0, 30, 60), (-20, 20))  # abduction, flexion, turn about the arm
 
 
 def bends_of(names: Sequence[str], joints: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Numbers of hips, knees and elbows of the open body, and turns (N, 3) [rad] that they make.
+    """Numbers of hips, shoulders, knees and elbows of the open body, and turns (N, 3) [rad] that they make.
 
     joints (K, 3): centres at rest. Knees bend about the left, elbows about the normal of the arm's plane.
     """
@@ -33,6 +34,11 @@ def bends_of(names: Sequence[str], joints: np.ndarray) -> Iterator[tuple[int, np
         hip = names.index(f"upperleg_{side}")
         angles = np.array(list(product(*HIP_DEG)))
         yield hip, Rotation.from_euler("YXZ", angles * [-1, sign, sign], degrees=True).as_rotvec()
+        arm = names.index(f"upperarm_{side}")
+        along = joints[names.index(f"lowerarm_{side}")] - joints[arm]
+        angles = np.radians(list(product(*SHOULDER_DEG))) * [sign, -1, sign]
+        twist = Rotation.from_rotvec(angles[:, 2:] * along / np.linalg.norm(along))
+        yield arm, (Rotation.from_euler("XY", angles[:, :2]) * twist).as_rotvec()
         for name, others in HINGES.items():
             above, joint, below = (names.index(f"{each}_{side}") for each in (others[0], name, others[1]))
             first, second = joints[joint] - joints[above], joints[below] - joints[joint]

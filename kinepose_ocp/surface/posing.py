@@ -45,10 +45,9 @@ SOFT = {
     "thorax": 0.5,
     "skull": 0.5,
 }
-# As an arm is raised, blended skin sinks into the shoulder. The joints' motions that explain it still tell
-# how the girdle turned; where it lies tells little of how deep the bones are.
-SOFT_TURN = SOFT | {"scapula": 1.0, "clavicle": 0.7}  # the same for rotations
-SOFT_INSIDE = {"scapula": 1.4, "clavicle": 1.4}  # and for the depth that lacks
+# As an arm is raised, blended skin sinks into the shoulder; the joints' motions that explain it still tell
+# how the girdle turned
+SOFT_TURN = SOFT | {"lumbar": 1.7, "scapula": 1.0} | dict.fromkeys(("clavicle", "humerus", "forearm"), 0.7)
 SHARED = ("pelvis", "lumbar", "thorax")  # the middle one takes half of what the outer ones turn
 INNER = 2  # solves of a first pose: the skin next to the bones is found again after each
 DEEP = 0.03  # m: bones this far below the skin next to them are not held inside it
@@ -63,7 +62,7 @@ class PosingWeights:
     rig: against that of the rig [rad], infinite to leave the rig aside; carry: against the correction of
     the frame before [rad]; shared: of the lumbar spine's share in bending [1]; gap: of loose joints [m];
     ligament, glide: of their lengths and heights [m]; axis: of a hinge's axis [1]. Those of a part's
-    springs are wider by :data:`SOFT`, of its rotation by :data:`SOFT_TURN`, inside by :data:`SOFT_INSIDE`.
+    springs are wider by :data:`SOFT`, of its rotation by :data:`SOFT_TURN`.
     """
 
     spring: float = 0.006
@@ -139,7 +138,7 @@ class PosingSubject:
         """Numbers of all points: springs, then samples under the skin next to where they are placed."""
         problem, weights, count = self.problem, self.problem.weights, len(self.springs.vertices)
         spring = self.springs.firmness / (weights.spring * problem.soft[problem.owner[:count]]) ** 2
-        inside = 1 / (weights.inside * problem.soft_inside[problem.samples.parts]) ** 2
+        inside = np.full(len(problem.samples.parts), 1 / weights.inside**2)
         inside /= np.bincount(problem.samples.parts)[problem.samples.parts] / 30
         near, points = self.next_to(skin, placed)
         inside[~skin.trusted(near, points, DEEP)] = 0.0
@@ -168,9 +167,9 @@ class PosingProblem:
         ends = spring_points(self.tied)
         self.owner = np.concatenate([ends.parts, self.samples.parts])
         self.points = np.vstack([ends.positions, self.samples.positions]) - part_origins(skeleton)[self.owner]
-        self.soft, self.soft_turn, self.soft_inside = (
+        self.soft, self.soft_turn = (
             np.array([wider.get(stem_of(part), 1.0) for part in skeleton.parts])
-            for wider in (SOFT, SOFT_TURN, SOFT_INSIDE)
+            for wider in (SOFT, SOFT_TURN)
         )
         self.ranges = joints.hinge_ranges(skeleton, load_chain("fullbody"))
         self._rest, sizes = self._rest_values()
