@@ -11,7 +11,7 @@ from kinepose_ocp.surface.body import example_people, open_body
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.orientation import MeshFrame, axis_rotations, found_unit, nearest_axes
 from kinepose_ocp.surface.registration import Registrar
-from kinepose_ocp.surface.registration_checks import missing_share, rims_of, sound_mesh
+from kinepose_ocp.surface.registration_checks import measured, missing_share, rims_of, sound_mesh
 
 Y_UP = np.array(
     [[0.0, 1, 0], [0, 0, 1], [1, 0, 0]]
@@ -95,7 +95,9 @@ def test_a_coarse_noisy_mesh_in_other_unit_and_axes_is_fitted(registrar, walker)
     noisy = coarse + random.normal(size=coarse.shape) * 0.002
     found = registrar.register(Mesh(100 * noisy @ Y_UP.T, faces))
     assert (found.frame.unit, found.frame.up) == ("centimetres", "+y")
-    assert found.residual.body_to_mesh_mean_mm < 2 and found.residual.mesh_to_body_mean_mm < 2
+    true = measured(body, walker, Mesh(noisy, faces))  # noise and coarseness leave the true body as far off
+    assert found.residual.mean_mm < true.mean_mm
+    assert found.residual.mesh_to_body_mean_mm < 1.05 * true.mesh_to_body_mean_mm
     joints = found.frame.to_mesh(found.posed.joint_positions) / 100
     off = np.linalg.norm(joints - walker.joint_positions @ Y_UP.T, axis=1)
     assert off.mean() < 0.005 and off.max() < 0.012  # m

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from kinepose_ocp.surface.limb_restarts import (
     FEW,
     MANY,
     SEARCH_POINTS,
+    Limb,
     hand_restarts,
     limbs_of,
     restarts,
@@ -74,19 +76,38 @@ class ClosestPointSearch:
 
     def __init__(self, body: LinearBody):
         self.body = body
-        self.fits = {
-            count: BodyFit(body, count) for count in {s.vertices for s in (ROUGH, MIDDLE, FINE, LAST)}
-        }
-        self._limbs = limbs_of(body, self.fits[ROUGH.vertices].vertices)
-        self.poses = {name: pose_rotations(body, turns) for name, turns in POSES_DEG.items()}
-        self._surfaces = {
-            name: sampled(body.mesh(body.posed(rotations=rotations)), 1000)
+        self._fits: dict[int, BodyFit] = {}
+
+    def fit(self, stage: Stage) -> BodyFit:
+        """Return the body's equations with a stage's number of vertices, made at the first call."""
+        if stage.vertices not in self._fits:
+            self._fits[stage.vertices] = BodyFit(self.body, stage.vertices)
+        return self._fits[stage.vertices]
+
+    @cached_property
+    def _limbs(self) -> tuple[Limb, ...]:
+        return limbs_of(self.body, self.fit(ROUGH).vertices)
+
+    @cached_property
+    def poses(self) -> dict[str, np.ndarray]:
+        """Rotations (K, 3) of the starts by name."""
+        return {name: pose_rotations(self.body, turns) for name, turns in POSES_DEG.items()}
+
+    @cached_property
+    def _surfaces(self) -> dict[str, Samples]:
+        return {
+            name: sampled(self.body.mesh(self.body.posed(rotations=rotations)), 1000)
             for name, rotations in self.poses.items()
         }
+
+    @cached_property
+    def _growth(self) -> np.ndarray:
+        """Shape (S,) of 100 % more size."""
+        body = self.body
         around = (body.template - body.template.mean(0)).ravel()
         directions = body.shape_directions.reshape(len(around), -1)
         weak = 1e-3 * np.trace(directions.T @ directions) / body.shape_count * np.eye(body.shape_count)
-        self._growth = np.linalg.solve(directions.T @ directions + weak, directions.T @ around)  # of 100 %
+        return np.linalg.solve(directions.T @ directions + weak, directions.T @ around)
 
     def candidates(self, target: Target, worlds: np.ndarray) -> Iterator[Candidate]:
         """Yield fits, the likeliest first, each as exact as can be.
@@ -99,7 +120,11 @@ class ClosestPointSearch:
             middle = [self._refined(found, target, MIDDLE) for found in rough[first : first + REFINED]]
             for found in sorted(middle, key=lambda found: found.cost):
                 better = self._hands_restarted(self._limbs_restarted(found, target), target)
-                yield self._refined(self._refined(better, target, FINE), target, LAST)
+                yield self.settled(better, target)
+
+    def settled(self, found: Candidate, target: Target) -> Candidate:
+        """Return a fit near another, as exact as can be."""
+        return self._refined(self._refined(found, target, FINE), target, LAST)
 
     def reposed(self, target: Target, state: BodyState) -> BodyState:
         """Return the pose and translation that fit a target, from a state near it whose shape is held."""
@@ -109,7 +134,7 @@ class ClosestPointSearch:
     def _limbs_restarted(self, found: Candidate, target: Target) -> Candidate:
         """Put limbs anew, one after the other, while the mesh has points that no part of the body is at."""
         turned = target.turned(found.start.world, ROUGH.points)
-        fit = self.fits[ROUGH.vertices]
+        fit = self.fit(ROUGH)
         for limb in self._limbs:
             missing = unexplained(self.body, found.state, turned.points)
             if not FEW < len(missing) / SEARCH_POINTS < MANY:
@@ -145,7 +170,7 @@ class ClosestPointSearch:
 
     def _hands_restarted(self, found: Candidate, target: Target) -> Candidate:
         """Turn hands over that the wrist is far bent for, where that fits better."""
-        limits = self.fits[ROUGH.vertices].limits
+        limits = self.fit(ROUGH).limits
         for arm in self._limbs:
             if not arm.name.startswith("arm"):
                 continue
@@ -157,7 +182,7 @@ class ClosestPointSearch:
 
     def _refined(self, found: Candidate, target: Target, stage: Stage, held: int = 0) -> Candidate:
         """Take the steps of a stage from a fit, in which the first ``held`` coordinates stay."""
-        fit, state = self.fits[stage.vertices], found.state
+        fit, state = self.fit(stage), found.state
         turned = target.turned(found.start.world, stage.points)
         back = turned.points.some(stage.vertices)
         for _ in range(stage.iterations):

@@ -34,7 +34,15 @@ BENT |= {"lumbar": 0.12, "thorax": 0.12, "cspine": 0.15}
 STIFF = 0.3  # rad
 # m: forward and up, where a joint off the rig's tears bones and skin apart in a bend
 BEND_STD = {"hip": 0.004, "knee": 0.004}
-RIG_STD = {"hip": 0.015, "l5s1": 0.025, "t12l1": 0.020, "c7t1": 0.025, "sc": 0.025, "gh": 0.015, "wrist": 0.004}
+RIG_STD = {
+    "hip": 0.015,
+    "l5s1": 0.025,
+    "t12l1": 0.020,
+    "c7t1": 0.025,
+    "sc": 0.025,
+    "gh": 0.015,
+    "wrist": 0.004,
+}
 RIG_STD |= {"mtp": 0.02}
 TIP_STD = {"dactylion": 0.004, "thumb_tip": 0.006}  # m: they tell how long a hand is and how it is turned
 RIG_USUAL = 0.008  # m: how far a rig's joint may lie from the anatomical one

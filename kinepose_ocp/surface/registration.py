@@ -8,7 +8,8 @@ What does not fit is refused: see :mod:`kinepose_ocp.surface.registration_checks
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -16,25 +17,31 @@ from scipy.spatial.transform import Rotation
 from kinepose_ocp.errors import DataError, possible
 from kinepose_ocp.surface.body import LinearBody, Posed
 from kinepose_ocp.surface.body_fit import BodyState
-from kinepose_ocp.surface.closest_point_search import FINE, ClosestPointSearch, Target
+from kinepose_ocp.surface.closest_point_search import FINE, Candidate, ClosestPointSearch, Target
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.orientation import YAWS, MeshFrame, found_unit, nearest_axes, world_rotations
 from kinepose_ocp.surface.registration_checks import Bars, Residual, implausible, measured, misfit, sound_mesh
+from kinepose_ocp.surface.registration_starts import Start
 from kinepose_ocp.surface.same_topology import direct_fit, same_topology
 
 ATTEMPTS = 4  # fits that are measured before a mesh is refused
 DIRECT = "vertex by vertex"
+WELL = 1.5  # mm: a body with pose correctives that is farther off is also tried without them,
+BETTER = 0.9  # and left without where that brings the mean distance down to this part
+LINEAR = "the body fits better without its pose correctives: the mesh is drawn in where it bends"
 
 
 @dataclass(frozen=True, eq=False)
 class Registration:
     """A body fitted to a mesh.
 
-    shape (S,), rotations (K, 3) rotation vectors [rad] and translation (3,) [m] give ``posed``: metres, z up;
-    ``frame.to_mesh`` takes that back to the mesh's own unit and axes. start: the pose that led here, or
-    "vertex by vertex"; notes: what was found out about the mesh, a line each.
+    shape (S,), rotations (K, 3) rotation vectors [rad] and translation (3,) [m] of ``body``, which may be the
+    given one without its pose correctives, give ``posed``: metres, z up; ``frame.to_mesh`` takes that back to
+    the mesh's own unit and axes. start: the pose that led here, or "vertex by vertex"; notes: what was found
+    out about the mesh, a line each.
     """
 
+    body: LinearBody
     shape: np.ndarray
     rotations: np.ndarray
     translation: np.ndarray
@@ -56,15 +63,6 @@ def register(
     return Registrar(body, bars).register(mesh, landmarks, frame)
 
 
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """A state that fits the mesh in metres turned by ``world`` (3, 3), and the start that led there."""
-
-    state: BodyState
-    world: np.ndarray
-    start: str
-
-
 class Registrar:
     """Fits one body to many meshes: its functions are built once. bars: what is refused."""
 
@@ -72,8 +70,16 @@ class Registrar:
         self.body = body
         self.bars = bars or Bars()
         self._search = ClosestPointSearch(body)
+
+    @cached_property
+    def _plain(self) -> ClosestPointSearch:
+        return ClosestPointSearch(self.body.plain)
+
+    @cached_property
+    def _pose_turns(self) -> np.ndarray:
+        """Global rotations (P, K, 3, 3) of the joints in the poses of the starts."""
         poses = self._search.poses.values()
-        self._pose_turns = np.array([body.posed(rotations=pose).joint_rotations for pose in poses])
+        return np.array([self.body.posed(rotations=pose).joint_rotations for pose in poses])
 
     def register(
         self,
@@ -97,10 +103,16 @@ class Registrar:
         marks = {name: given.to_world(point) for name, point in marks.items()}
         metric = Mesh(given.to_world(sound.vertices), sound.faces)
         vertices = given.to_world(mesh.vertices) if same_topology(mesh, self.body) else None
+        target = Target.of(metric, marks)
         refused: list[tuple[float, str]] = []
-        for fit in self._fits(metric, vertices, marks, world_rotations()[: YAWS if frame else None]):
+        for fit in self._fits(target, vertices, world_rotations()[: YAWS if frame else None]):
             world = np.eye(3) if frame else self._upright(fit)
-            found = self._result(fit, world, metric, given)
+            found = self._result(self.body, fit, world, metric, given)
+            if found.residual.mean_mm > WELL and self.body.plain is not self.body:
+                drawn_in = self._drawn_in(fit, target, vertices)
+                other = self._result(self.body.plain, drawn_in, world, metric, given)
+                if other.residual.mean_mm < BETTER * found.residual.mean_mm:
+                    found = replace(other, notes=(*other.notes, LINEAR))
             why = misfit(found.residual, self.bars)
             if why is None:
                 return self._plausible(found)
@@ -118,13 +130,13 @@ class Registrar:
         metric = sound_mesh(mesh, self.bars)
         metric = metric.with_vertices(frame.to_world(metric.vertices))
         if found.start == DIRECT:
-            fit = self._search.fits[FINE.vertices]
-            state = direct_fit(fit, frame.to_world(mesh.vertices), shape)
+            state = direct_fit(self._search.fit(FINE), frame.to_world(mesh.vertices), shape)
         else:
             moved = self.body.joint_directions[0] @ (found.shape - shape)  # the root stays where it was found
             near = BodyState(shape, found.rotations, found.translation + moved)
             state = self._search.reposed(Target.of(metric, {}), near)
-        return self._result(_Fit(state, np.eye(3), found.start), np.eye(3), metric, frame)
+        fit = Candidate(Start(found.start, state.rotations, np.eye(3)), state, np.inf)
+        return self._result(self.body, fit, np.eye(3), metric, frame)
 
     def _plausible(self, found: Registration) -> Registration:
         stature = float(np.ptp(self.body.posed(found.shape).vertices[:, 2]))
@@ -141,35 +153,48 @@ class Registrar:
                 raise DataError(f"landmark '{name}' must be three finite numbers, found {position}")
         return {name: np.asarray(position, dtype=float) for name, position in landmarks.items()}
 
-    def _fits(
-        self, mesh: Mesh, vertices: np.ndarray | None, landmarks: dict[str, np.ndarray], worlds: np.ndarray
-    ) -> Iterator[_Fit]:
-        """Yield fits to a mesh in metres; vertices (V, 3) [m] are given if it has the body's own topology."""
+    def _fits(self, target: Target, vertices: np.ndarray | None, worlds: np.ndarray) -> Iterator[Candidate]:
+        """Yield fits to a target; vertices (V, 3) [m] are given if the mesh has the body's own topology."""
         if vertices is not None:
-            yield _Fit(direct_fit(self._search.fits[FINE.vertices], vertices), np.eye(3), DIRECT)
-        for found in self._search.candidates(Target.of(mesh, landmarks), worlds):
-            yield _Fit(found.state, found.start.world, found.start.name)
+            yield _direct(self._search, vertices)
+        yield from self._search.candidates(target, worlds)
 
-    def _upright(self, fit: _Fit) -> np.ndarray:
+    def _drawn_in(self, fit: Candidate, target: Target, vertices: np.ndarray | None) -> Candidate:
+        """Fit the body without its correctives next to a fit with them: many programs blend linearly."""
+        if fit.start.name == DIRECT and vertices is not None:
+            return _direct(self._plain, vertices)
+        return self._plain.settled(fit, target)
+
+    def _upright(self, fit: Candidate) -> np.ndarray:
         """Which exchange of the mesh's axes (3, 3) brings the body nearest to one of the poses of the starts.
 
         They stand on the ground of a world with z up; near: the global rotations of all joints.
         """
         turned = self.body.posed(fit.state.shape, fit.state.rotations).joint_rotations
-        in_mesh = fit.world.T @ turned
+        in_mesh = fit.start.world.T @ turned
         worlds = world_rotations()
         likeness = np.einsum("wij,kjl,pkil->pw", worlds, in_mesh, self._pose_turns)
         return nearest_axes(worlds[likeness.max(0).argmax()])
 
-    def _result(self, fit: _Fit, world: np.ndarray, mesh: Mesh, given: MeshFrame) -> Registration:
-        """Return a fit, measured, in the mesh's axes turned by ``world`` (3, 3)."""
-        state, turn = fit.state, world @ fit.world.T
-        root = self.body.joint_template[0] + self.body.joint_directions[0] @ state.shape
+    def _result(
+        self, body: LinearBody, fit: Candidate, world: np.ndarray, mesh: Mesh, given: MeshFrame
+    ) -> Registration:
+        """Return a fit of a body, measured, in the mesh's axes turned by ``world`` (3, 3)."""
+        state, turn = fit.state, world @ fit.start.world.T
+        root = body.joint_template[0] + body.joint_directions[0] @ state.shape
         rotations = state.rotations.copy()
         rotations[0] = (Rotation.from_matrix(turn) * Rotation.from_rotvec(rotations[0])).as_rotvec()
         translation = turn @ (root + state.translation) - root
-        posed = self.body.posed(state.shape, rotations, translation)
-        residual = measured(self.body, posed, Mesh(mesh.vertices @ world.T, mesh.faces))
+        posed = body.posed(state.shape, rotations, translation)
+        residual = measured(body, posed, Mesh(mesh.vertices @ world.T, mesh.faces))
         frame = MeshFrame(given.unit, world @ given.rotation)
-        notes = (f"the mesh is in {frame.unit}, {frame.up} up", f"fitted from: {fit.start}")
-        return Registration(state.shape, rotations, translation, posed, residual, frame, fit.start, notes)
+        notes = (f"the mesh is in {frame.unit}, {frame.up} up", f"fitted from: {fit.start.name}")
+        return Registration(
+            body, state.shape, rotations, translation, posed, residual, frame, fit.start.name, notes
+        )
+
+
+def _direct(search: ClosestPointSearch, vertices: np.ndarray) -> Candidate:
+    """Fit the body of a search to vertices (V, 3) [m] of its topology."""
+    state = direct_fit(search.fit(FINE), vertices)
+    return Candidate(Start(DIRECT, state.rotations, np.eye(3)), state, 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +13,7 @@ from kinepose_ocp.surface.body import LinearBody, Posed
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.orientation import MeshFrame, found_unit
 from kinepose_ocp.surface.plain_numbers import floats
-from kinepose_ocp.surface.registration import Registrar
+from kinepose_ocp.surface.registration import Registrar, Registration
 from kinepose_ocp.surface.registration_checks import Bars, Residual, misfit, sound_mesh
 
 UPS = {  # rotation of mesh axes into the world for the usual meaning of "up"
@@ -23,7 +23,6 @@ UPS = {  # rotation of mesh axes into the world for the usual meaning of "up"
 AUTOMATIC = "auto"
 Landmarks = Mapping[str, np.ndarray]
 Tick = Callable[[str], None]  # told what is being done
-LINEAR = "the body fits without its pose correctives only: the mesh is drawn in where it bends"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,30 +69,10 @@ def of_mesh(
     DataError
         For a mesh that is no body, that does not fit, or another ``up``.
     """
-
-    def registered(body: LinearBody) -> Surfaces:
-        found = registrar(body).register(mesh, landmarks, mesh_frame(mesh, up))
-        return Surfaces(
-            body, found.shape, (found.posed,), np.zeros(1), found.frame, (found.residual,), found.notes
-        )
-
-    return _with_or_without_correctives(registered, body)
-
-
-def _with_or_without_correctives(registered: Callable[[LinearBody], Surfaces], body: LinearBody) -> Surfaces:
-    """Register a body, or the linearly blended one where only that fits: many programs blend so."""
-    try:
-        return registered(body)
-    except DataError:
-        if body.plain is body:
-            raise
-        try:
-            found = registered(body.plain)
-        except DataError:
-            pass
-        else:
-            return replace(found, notes=(*found.notes, LINEAR))
-        raise
+    found = registrar(body).register(mesh, landmarks, mesh_frame(mesh, up))
+    return Surfaces(
+        *(found.body, found.shape, (found.posed,), np.zeros(1), found.frame, (found.residual,), found.notes)
+    )
 
 
 def of_meshes(
@@ -102,17 +81,14 @@ def of_meshes(
     """Register a body to a sequence of meshes at a rate [Hz].
 
     Its shape is the mean of all frames'; poses are then fitted again with this shape held, and residuals are
-    of the bodies found so.
+    of the bodies found so. Where some frames fit better without pose correctives, all are fitted with and
+    without, and what fits better in the mean is kept.
 
     Raises
     ------
     DataError
         As for :func:`of_mesh`, and when the mean shape does not fit a mesh; it names the frame.
     """
-    return _with_or_without_correctives(lambda each: _of_meshes(meshes, rate, each, up, tick), body)
-
-
-def _of_meshes(meshes: list[Mesh], rate: float, body: LinearBody, up: str, tick: Tick | None) -> Surfaces:
     frame = mesh_frame(meshes[0], up)
     found = []
     for number, mesh in enumerate(meshes):
@@ -124,17 +100,26 @@ def _of_meshes(meshes: list[Mesh], rate: float, body: LinearBody, up: str, tick:
             raise DataError(f"frame {number + 1}: {error}") from None
         frame = found[0].frame
     shape = np.mean([each.shape for each in found], axis=0)
-    shared = []
-    for number, (mesh, each) in enumerate(zip(meshes, found, strict=True)):
-        if tick is not None:
-            tick(f"fitting the pose of frame {number + 1} of {len(meshes)}")
-        shared.append(registrar(body).reposed(mesh, each, shape))
-    residuals = tuple(each.residual for each in shared)
+    poses: dict[LinearBody, list[Registration]] = {}
+    for one in dict.fromkeys(each.body for each in found):
+        poses[one] = []
+        for number, (mesh, each) in enumerate(zip(meshes, found, strict=True)):
+            if tick is not None:
+                tick(f"fitting the pose of frame {number + 1} of {len(meshes)}")
+            poses[one].append(registrar(one).reposed(mesh, each, shape))
+    body = min(poses, key=lambda one: float(np.mean([each.residual.mean_mm for each in poses[one]])))
+    residuals = tuple(each.residual for each in poses[body])
     _check_one_person(residuals, registrar(body).bars)
     return Surfaces(
-        *(body, shape, tuple(each.posed for each in shared), np.arange(len(found)) / rate, found[0].frame),
+        *(
+            body,
+            shape,
+            tuple(each.posed for each in poses[body]),
+            np.arange(len(found)) / rate,
+            found[0].frame,
+        ),
         residuals=residuals,
-        notes=found[0].notes,
+        notes=next(each.notes for each in found if each.body is body),
     )
 
 
