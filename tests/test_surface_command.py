@@ -17,6 +17,7 @@ from kinepose_ocp.errors import DataError
 from kinepose_ocp.kinematics import Kinematics
 from kinepose_ocp.surface import command, surfaces
 from kinepose_ocp.surface.body import open_body
+from kinepose_ocp.surface.closest_point_search import ClosestPointSearch
 from kinepose_ocp.surface.mesh import Mesh, write_mesh
 from kinepose_ocp.surface.registration import LINEAR
 from kinepose_ocp.surface.regressor import fit_regressor, save_regressor
@@ -256,6 +257,23 @@ def test_a_sequence_is_drawn_in_as_a_whole_or_not_at_all():
         found = surfaces.of_meshes(meshes, 10.0, body, "z")
         assert found.body is each
         assert max(residual.mean_mm for residual in found.residuals) < 0.5
+
+
+def test_frames_start_from_the_one_before_and_fit_as_well(monkeypatch):
+    body, searched = command.default_body(), []
+    search = ClosestPointSearch.candidates
+    monkeypatch.setattr(
+        ClosestPointSearch, "candidates", lambda self, *given: searched.append(1) or search(self, *given)
+    )
+    true = [posed.joint_positions for posed in bent(body, 0, 10, 20)]
+    meshes = [Mesh(*igl.decimate(posed.vertices, body.faces, 6000)[:2]) for posed in bent(body, 0, 10, 20)]
+    away = Rotation.from_euler("z", 150, degrees=True).as_matrix()
+    true.append(true[-1] @ away.T)
+    meshes.append(meshes[-1].with_vertices(meshes[-1].vertices @ away.T))
+    found = surfaces.of_meshes(meshes, 10.0, body, "z")
+    assert len(searched) == 2  # the first frame, and the last one, which is far from the one before
+    for target, joints in zip(found.targets, true, strict=True):
+        assert np.linalg.norm(target.joint_positions - joints, axis=1).mean() < 0.005  # m
 
 
 # ---- what is refused -----------------------------------------------------------------------------

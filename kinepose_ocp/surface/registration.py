@@ -7,7 +7,7 @@ What does not fit is refused: see :mod:`kinepose_ocp.surface.registration_checks
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -27,6 +27,7 @@ from kinepose_ocp.surface.same_topology import direct_fit, same_topology
 ATTEMPTS = 4  # fits that are measured before a mesh is refused
 DIRECT = "vertex by vertex"
 WELL = 1.5  # mm: a body with pose correctives that is farther off is also tried without them,
+AS_WELL = 1.3  # times the least distance of the frames before
 BETTER = 0.9  # and left without where that brings the mean distance down to this part
 LINEAR = "the body fits better without its pose correctives: the mesh is drawn in where it bends"
 
@@ -63,6 +64,16 @@ def register(
     return Registrar(body, bars).register(mesh, landmarks, frame)
 
 
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """A mesh in metres, points on it, its vertices (V, 3) [m] if it has the body's own, and its frame."""
+
+    mesh: Mesh
+    target: Target
+    vertices: np.ndarray | None
+    frame: MeshFrame
+
+
 class Registrar:
     """Fits one body to many meshes: its functions are built once. bars: what is refused."""
 
@@ -86,11 +97,14 @@ class Registrar:
         mesh: Mesh,
         landmarks: Mapping[str, np.ndarray] | None = None,
         frame: MeshFrame | None = None,
+        before: Sequence[Registration] = (),
     ) -> Registration:
         """Fit the body to a mesh.
 
         landmarks: name of a landmark of the body -> its position (3,) in the mesh's own unit and axes; frame:
-        unit and axes of the mesh, where they are known: both are found from the mesh if not.
+        unit and axes of the mesh, where they are known: both are found from the mesh if not; before: fits to
+        the meshes before, in this frame: the search starts from the last one, and anew where that fits worse
+        than before.
 
         Raises
         ------
@@ -103,16 +117,18 @@ class Registrar:
         marks = {name: given.to_world(point) for name, point in marks.items()}
         metric = Mesh(given.to_world(sound.vertices), sound.faces)
         vertices = given.to_world(mesh.vertices) if same_topology(mesh, self.body) else None
-        target = Target.of(metric, marks)
+        case = _Case(metric, Target.of(metric, marks), vertices, given)
+        if before and frame is not None and vertices is None:
+            last, least = before[-1], min(each.residual.mean_mm for each in before)
+            state = BodyState(last.shape, last.rotations, last.translation)
+            start = Candidate(Start(last.start, last.rotations, np.eye(3)), state, np.inf)
+            found = self._measured(self._search.settled(start, case.target), np.eye(3), case)
+            if found.residual.mean_mm < AS_WELL * least and misfit(found.residual, self.bars) is None:
+                return self._plausible(found)
         refused: list[tuple[float, str]] = []
-        for fit in self._fits(target, vertices, world_rotations()[: YAWS if frame else None]):
+        for fit in self._fits(case, world_rotations()[: YAWS if frame else None]):
             world = np.eye(3) if frame else self._upright(fit)
-            found = self._result(self.body, fit, world, metric, given)
-            if found.residual.mean_mm > WELL and self.body.plain is not self.body:
-                drawn_in = self._drawn_in(fit, target, vertices)
-                other = self._result(self.body.plain, drawn_in, world, metric, given)
-                if other.residual.mean_mm < BETTER * found.residual.mean_mm:
-                    found = replace(other, notes=(*other.notes, LINEAR))
+            found = self._measured(fit, world, case)
             why = misfit(found.residual, self.bars)
             if why is None:
                 return self._plausible(found)
@@ -153,17 +169,25 @@ class Registrar:
                 raise DataError(f"landmark '{name}' must be three finite numbers, found {position}")
         return {name: np.asarray(position, dtype=float) for name, position in landmarks.items()}
 
-    def _fits(self, target: Target, vertices: np.ndarray | None, worlds: np.ndarray) -> Iterator[Candidate]:
-        """Yield fits to a target; vertices (V, 3) [m] are given if the mesh has the body's own topology."""
-        if vertices is not None:
-            yield _direct(self._search, vertices)
-        yield from self._search.candidates(target, worlds)
+    def _fits(self, case: _Case, worlds: np.ndarray) -> Iterator[Candidate]:
+        """Yield fits to a mesh, the likeliest first."""
+        if case.vertices is not None:
+            yield _direct(self._search, case.vertices)
+        yield from self._search.candidates(case.target, worlds)
 
-    def _drawn_in(self, fit: Candidate, target: Target, vertices: np.ndarray | None) -> Candidate:
-        """Fit the body without its correctives next to a fit with them: many programs blend linearly."""
-        if fit.start.name == DIRECT and vertices is not None:
-            return _direct(self._plain, vertices)
-        return self._plain.settled(fit, target)
+    def _measured(self, fit: Candidate, world: np.ndarray, case: _Case) -> Registration:
+        """Return a fit, or that of the body without correctives next to it: many programs blend linearly."""
+        found = self._result(self.body, fit, world, case.mesh, case.frame)
+        if found.residual.mean_mm < WELL or self.body.plain is self.body:
+            return found
+        drawn_in = (
+            _direct(self._plain, case.vertices)
+            if fit.start.name == DIRECT and case.vertices is not None
+            else self._plain.settled(fit, case.target)
+        )
+        other = self._result(self.body.plain, drawn_in, world, case.mesh, case.frame)
+        better = other.residual.mean_mm < BETTER * found.residual.mean_mm
+        return replace(other, notes=(*other.notes, LINEAR)) if better else found
 
     def _upright(self, fit: Candidate) -> np.ndarray:
         """Which exchange of the mesh's axes (3, 3) brings the body nearest to one of the poses of the starts.

@@ -90,12 +90,12 @@ def of_meshes(
         As for :func:`of_mesh`, and when the mean shape does not fit a mesh; it names the frame.
     """
     frame = mesh_frame(meshes[0], up)
-    found = []
+    found: list[Registration] = []
     for number, mesh in enumerate(meshes):
         if tick is not None:
             tick(f"registering frame {number + 1} of {len(meshes)}")
         try:
-            found.append(registrar(body).register(mesh, None, frame))
+            found.append(registrar(body).register(mesh, None, frame, found))
         except DataError as error:
             raise DataError(f"frame {number + 1}: {error}") from None
         frame = found[0].frame
