@@ -31,6 +31,9 @@ STIFFNESS = 5.0  # penalty of coupled ranges at first, relative to the curvature
 STIFFEST = 1e6  # growth of the penalty at which a coupled range is given up
 FEASIBLE = 1e-8  # rad; a coupled range is kept
 AT_LIMIT = 1e-12  # rad or m; a coordinate this close to its limit is at it
+# a step [rad or m] this short, with damping of at most so much, ends at the solution, whatever rounding
+# leaves of the gradient
+SETTLED = ((1e-9, SLIGHT), (1e-12, 1e-3))
 ROUNDING = 1e-13  # relative rounding error of a cost
 
 
@@ -209,8 +212,10 @@ def _descend(
             on_iteration(iteration, now)
         if iteration >= PATIENCE and now > limits.hopeless:
             break
-        if gain < limits.stall * now or np.abs(step).max() < 1e-12:
-            converged = is_optimal(x, slope, now, limits)
+        length = np.abs(step).max()
+        if gain < limits.stall * now or length < 1e-12:
+            settled = any(length < short and damping <= most for short, most in SETTLED)
+            converged = settled or is_optimal(x, slope, now, limits)
             if converged or growing or limits.stall:
                 break
             # active sets may have gone round in circles: once more, in another way

@@ -45,8 +45,8 @@ FEWEST_FRAMES = 4  # that can show slow errors
 HIDDEN = 0.8  # observability below which a frame's points are not trusted about a joint,
 TRUST = 0.01  # but count this much,
 PLAIN_STEPS = 8  # for so many Newton steps; by then they have settled
-FINER_NOISE = (3e-5, 1e-5)  # m; of points without noise that tell enough,
-QUICK = 15  # Newton steps in which a solution shows that they do
+FINER_NOISE = (3e-5, 1e-5)  # m; of points without noise, where Newton's method
+FOLLOWED = 300  # follows in so many steps
 
 
 @dataclass(frozen=True)
@@ -121,14 +121,13 @@ def plain_start(case: Case, q: np.ndarray, smoothness: Smoothness) -> np.ndarray
 def without_noise(case: Case, q: np.ndarray, smoothness: Smoothness) -> tuple[Case, np.ndarray, Smoothness]:
     """Trust points without noise as far as Newton's method follows, from coordinates (T, n) [rad or m].
 
-    Many markers a segment determine the pose: less noise only takes the prior's pull away. Where limbs are
-    straight, or points few, the valley to the solution gets narrow and crooked instead; there the noise stays
-    at SMALLEST_NOISE.
+    Less noise takes the prior's pull away. Where limbs are straight, or points few, the valley to the
+    solution gets narrow and crooked; where Newton's method does not reach its end, the noise stays.
     """
     if smoothness.errors.noise > SMALLEST_NOISE or smoothness.errors.drift is not None:
         return case, q, smoothness
     step = PoseStatistics(case.keypoints.time.values).step
-    limits = newton.Limits(*case.bounds, iterations=QUICK)
+    limits = newton.Limits(*case.bounds, iterations=FOLLOWED)
     for noise in (SMALLEST_NOISE, *FINER_NOISE):
         finer = replace(smoothness, errors=MeasurementErrors(noise))
         trusting = replace(case, terms=finer.terms(step))

@@ -302,7 +302,7 @@ def test_help_shows_units_and_defaults(run):
 
 # ---- what does not end well ----------------------------------------------------------------------
 def test_no_convergence_still_writes_the_last_iterate(folder, run, monkeypatch):
-    monkeypatch.setattr(smoothing, "QUICK", 0)  # points without noise would start at the solution
+    monkeypatch.setattr(smoothing, "FOLLOWED", 0)  # points without noise would start at the solution
     monkeypatch.setattr(solvers, "APPROACH", 0)
     monkeypatch.setattr(solvers, "WARM_OPTIONS", {"max_iter": 0})
     monkeypatch.setitem(solvers.IPOPT_OPTIONS, "max_iter", 0)
