@@ -42,8 +42,8 @@ RIG_STD = {
     "sc": 0.025,
     "gh": 0.015,
     "wrist": 0.004,
+    "mtp": 0.02,
 }
-RIG_STD |= {"mtp": 0.02}
 TIP_STD = {"dactylion": 0.004, "thumb_tip": 0.006}  # m: they tell how long a hand is and how it is turned
 RIG_USUAL = 0.008  # m: how far a rig's joint may lie from the anatomical one
 
