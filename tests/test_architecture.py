@@ -134,7 +134,7 @@ def test_pickles_are_read_in_one_module_that_builds_nothing_but_arrays():
 
 
 def test_only_the_command_line_talks():
-    assert users("typer", "rich") == {"cli", "terminal"}
+    assert users("typer", "rich") == {"cli", "models_command", "terminal"}
     talkative = {
         name
         for name, tree in MODULES.items()
@@ -143,7 +143,7 @@ def test_only_the_command_line_talks():
         and isinstance(node.func, ast.Name)
         and node.func.id in ("print", "input")
     }
-    assert talkative == {"kinepose_ocp.cli", "kinepose_ocp.terminal"}
+    assert talkative == {f"kinepose_ocp.{name}" for name in ("cli", "models_command", "terminal")}
 
 
 def test_the_command_line_is_imported_by_nothing_but_the_program():

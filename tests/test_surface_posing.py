@@ -106,9 +106,7 @@ def test_known_motions_of_bones_are_found_from_the_skin_alone(body, rest, placed
 def test_motions_of_the_shoulder_girdle_are_found_from_the_skin_alone(body, rest, placed):
     """Scapulae stay on the ribs in them: a raised clavicle turns back, as it does in people.
 
-    One joint of the rig moves the skin of clavicle and scapula, so both turn alike. The arms rise about as
-    people's do: 0.43 degree of the scapula for one of the shoulder joint (Braman et al. 2009, J Shoulder
-    Elbow Surg 18:960-967).
+    One joint of the rig moves the skin of clavicle and scapula, so both turn alike.
     """
     problem = PosingProblem(placed.skeleton, PosingWeights(rig=np.inf))
     subject = problem.subject(body, rest, placed)
