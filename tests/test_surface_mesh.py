@@ -26,13 +26,23 @@ def test_a_cube_has_the_area_and_edges_of_a_cube():
     np.testing.assert_allclose(CUBE.vertex_areas().sum(), 6.0)
     around = [sum(vertex in face for face in CUBE.faces.tolist()) / 6 for vertex in range(8)]
     np.testing.assert_allclose(CUBE.vertex_areas(), around)
-    edges, faces = CUBE.edges()
+    edges, faces = CUBE.connectivity.edges
     lengths = np.linalg.norm(CORNERS[edges[:, 0]] - CORNERS[edges[:, 1]], axis=1)
     np.testing.assert_allclose(np.sort(lengths), [1.0] * 12 + [2**0.5] * 6)
-    assert (faces == 2).all() and not CUBE.boundary_vertices().any()
+    assert (faces == 2).all() and not CUBE.connectivity.boundary_vertices.any()
     opened = Mesh(CORNERS, CUBE.faces[1:])
-    assert np.flatnonzero(opened.boundary_vertices()).tolist() == sorted(CUBE.faces[0].tolist())
-    assert {tuple(edge) for edge in opened.boundary_edges().tolist()} == {(0, 1), (0, 3), (1, 3)}
+    assert np.flatnonzero(opened.connectivity.boundary_vertices).tolist() == sorted(CUBE.faces[0].tolist())
+    edges, faces = opened.connectivity.edges
+    assert sorted(np.unique(edges[faces == 1]).tolist()) == sorted(CUBE.faces[0].tolist())
+
+
+def test_meshes_of_the_same_faces_share_what_these_tell():
+    moved = CUBE.with_vertices(CORNERS * [1, 2, 3])
+    assert moved.connectivity is CUBE.connectivity
+    alone = Mesh(moved.vertices, moved.faces)
+    np.testing.assert_array_equal(moved.vertex_normals(), alone.vertex_normals())
+    longer = CUBE.with_vertices(np.vstack([CORNERS, [[5, 5, 5]]]))
+    assert len(longer.connectivity.boundary_vertices) == 9
 
 
 def test_a_vertex_without_faces_has_no_normal():

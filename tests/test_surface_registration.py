@@ -8,10 +8,14 @@ from scipy.spatial.transform import Rotation
 from kinepose_ocp.errors import DataError
 from kinepose_ocp.surface import registration
 from kinepose_ocp.surface.body import example_people, open_body
+from kinepose_ocp.surface.body_fit import BodyState
+from kinepose_ocp.surface.closest_point_search import Candidate
 from kinepose_ocp.surface.mesh import Mesh
+from kinepose_ocp.surface.mesh_soundness import missing_share, rims_of, sound_mesh
 from kinepose_ocp.surface.orientation import MeshFrame, axis_rotations, found_unit, nearest_axes
 from kinepose_ocp.surface.registration import Registrar
-from kinepose_ocp.surface.registration_checks import measured, missing_share, rims_of, sound_mesh
+from kinepose_ocp.surface.registration_checks import Gauge, measured
+from kinepose_ocp.surface.registration_starts import Start
 
 Y_UP = np.array(
     [[0.0, 1, 0], [0, 0, 1], [1, 0, 0]]
@@ -93,7 +97,8 @@ def test_a_coarse_noisy_mesh_in_other_unit_and_axes_is_fitted(registrar, walker)
     body, random = registrar.body, np.random.default_rng(0)
     coarse, faces, _, _ = igl.decimate(walker.vertices, body.faces, 5000)
     noisy = coarse + random.normal(size=coarse.shape) * 0.002
-    found = registrar.register(Mesh(100 * noisy @ Y_UP.T, faces))
+    mesh = Mesh(100 * noisy @ Y_UP.T, faces)
+    found = registrar.register(mesh)
     assert (found.frame.unit, found.frame.up) == ("centimetres", "+y")
     true = measured(body, walker, Mesh(noisy, faces))  # noise and coarseness leave the true body as far off
     assert found.residual.mean_mm < true.mean_mm
@@ -102,10 +107,22 @@ def test_a_coarse_noisy_mesh_in_other_unit_and_axes_is_fitted(registrar, walker)
     off = np.linalg.norm(joints - walker.joint_positions @ Y_UP.T, axis=1)
     assert off.mean() < 0.005 and off.max() < 0.012  # m
     shape = registrar.register(Mesh(walker.vertices, body.faces)).shape  # the true one: vertex by vertex
-    held = registrar.reposed(Mesh(100 * noisy @ Y_UP.T, faces), found, shape)
+    case = registrar.case(mesh, sound_mesh(mesh, registrar.bars).mesh, found.frame)
+    state = BodyState(found.shape, found.rotations, found.translation)
+    held = registrar.reposed(case, Candidate(Start("", found.rotations, np.eye(3)), state, 0.0), shape)
     assert np.array_equal(held.shape, shape) and held.residual.mean_mm < 3
     again = held.frame.to_mesh(held.posed.joint_positions) / 100 - walker.joint_positions @ Y_UP.T
     assert np.linalg.norm(again, axis=1).mean() < 0.5 * off.mean()
+
+
+def test_fewer_points_measure_the_same_distances(registrar):
+    body = registrar.body
+    beside, mesh = body.posed(np.array([0.5])), body.mesh(body.posed())
+    full, coarse = (measured(body, beside, mesh, gauge) for gauge in (None, Gauge.coarse(body)))
+    assert coarse.mean_mm == pytest.approx(full.mean_mm, rel=0.05) and coarse.most_mm > 0
+    assert coarse.part_mm.keys() == full.part_mm.keys()
+    for part, distance in full.part_mm.items():
+        assert coarse.part_mm[part] == pytest.approx(distance, rel=0.2, abs=0.2)
 
 
 def test_a_child_of_ten_years_is_fitted(registrar):
@@ -250,10 +267,18 @@ def test_an_unknown_landmark_is_refused(registrar, walker):
 def test_loose_triangles_are_welded_and_turned_outward():
     body = open_body()
     loose = Mesh(body.template[body.faces[:, ::-1]].reshape(-1, 3), np.arange(body.faces.size).reshape(-1, 3))
-    sound = sound_mesh(loose, registration.Bars())
+    found = sound_mesh(loose, registration.Bars())
+    sound = found.mesh
     assert len(sound.vertices) == len(body.template) and sound.is_closed()
     normals = sound.face_normals()
     assert np.einsum("fi,fi->", normals, sound.vertices[sound.faces[:, 0]]) > 0
+    later = loose.with_vertices(loose.vertices * [1, 2, 3])
+    anew, alike = sound_mesh(later, registration.Bars()).mesh, found.of(later, registration.Bars())
+    assert alike.connectivity is sound.connectivity and len(anew.vertices) == len(alike.vertices)
+    np.testing.assert_array_equal(alike.vertices[alike.faces], later.vertices[later.faces[:, ::-1]])
+    cut = Mesh(body.template, body.faces[:-4000])
+    with pytest.raises(DataError, match="the mesh is open"):
+        found.of(cut, registration.Bars())
 
 
 def test_the_missing_share_is_that_of_the_hole():

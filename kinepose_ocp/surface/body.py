@@ -221,7 +221,11 @@ class LinearBody:
 
     def mesh(self, posed: Posed) -> Mesh:
         """Return the skin of a posed body."""
-        return Mesh(posed.vertices, self.faces)
+        return self._skin.with_vertices(posed.vertices)
+
+    @cached_property
+    def _skin(self) -> Mesh:
+        return Mesh(self.template, self.faces)
 
 
 def body_of_arrays(arrays: dict[str, np.ndarray]) -> LinearBody:

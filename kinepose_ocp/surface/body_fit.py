@@ -18,6 +18,7 @@ LIMIT_STD = 0.1  # rad by which a joint may exceed its limits
 LONGEST_TURN = 0.4  # rad that a joint may turn in one step
 SHAPE_BOUND = 4.0  # standard deviations
 LANDMARK_STD = 0.01  # m
+NEAR = 0.004  # m: limbs have turned by a few hundredths of a radian, and steps still converge
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,8 @@ class Stage:
 
     vertices: of the body; points: of the mesh; std: deviation of a surface point [m]; sliding: share of the
     weight that also holds along the surface; back: weight of matches from the mesh to the body; pose_std:
-    weak pull of every joint to the start [rad]; cutoff: distance [m] above which matches fade, at least.
+    weak pull of every joint to the start [rad]; cutoff: distance [m] above which matches fade, at least;
+    settled: a step that moves the vertices by less in the mean [m] is the last one.
     """
 
     vertices: int
@@ -54,6 +56,7 @@ class Stage:
     back: float
     pose_std: float
     cutoff: float
+    settled: float = 1e-5
 
 
 @dataclass
@@ -83,11 +86,19 @@ class NormalEquations:
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """Chosen vertices (N, 3) [m] of a body in a state, their derivatives (N, 3, n) and normals (N, 3)."""
+    """Chosen vertices (N, 3) [m] of a body in a state, their derivatives (N, 3, n) and normals (N, 3).
+
+    The derivatives are those of vertices at ``beside`` (N, 3) [m], which is the same place or near.
+    """
 
     vertices: np.ndarray
     jacobian: np.ndarray
     normals: np.ndarray
+    beside: np.ndarray
+
+    def distance(self, vertices: np.ndarray) -> float:
+        """By how much vertices (N, 3) [m] have moved from here in the mean [m]."""
+        return float(np.linalg.norm(vertices - self.vertices, axis=1).mean())
 
 
 class Derivatives:
@@ -151,11 +162,17 @@ class BodyFit:
         translation[range(3), range(size - 3, size)] = 1
         return [shape, rotations.transpose(2, 0, 1).reshape(3, -1), translation]
 
-    def moved(self, state: BodyState) -> Moved:
-        """Return the chosen vertices of a state, with derivatives."""
+    def moved(self, state: BodyState, last: Moved | None = None) -> Moved:
+        """Return the chosen vertices of a state, with derivatives.
+
+        Those of ``last`` serve where vertices have moved by less than :data:`NEAR`, root mean square.
+        """
         vertices, normals = self.placed(state)
+        if last is not None and ((vertices - last.beside) ** 2).sum(1).mean() < NEAR**2:
+            return Moved(vertices, last.jacobian, normals, last.beside)
         derivatives = self._derivatives(state.shape, state.rotations.T, state.translation)
-        return Moved(vertices, derivatives.reshape(self.size, -1, 3).transpose(1, 2, 0), normals)
+        jacobian = derivatives.reshape(self.size, -1, 3).transpose(1, 2, 0)
+        return Moved(vertices, np.ascontiguousarray(jacobian), normals, vertices)
 
     def placed(self, state: BodyState) -> tuple[np.ndarray, np.ndarray]:
         """Return the chosen vertices (N, 3) [m] of a state and their normals (N, 3)."""

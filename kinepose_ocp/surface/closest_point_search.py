@@ -37,12 +37,13 @@ ROUGH = Stage(350, 4000, 10, std=0.02, sliding=0.3, back=1.0, pose_std=1.0, cuto
 MIDDLE = Stage(800, 10000, 12, std=0.01, sliding=0.1, back=0.6, pose_std=1.5, cutoff=0.03)
 FINE = Stage(1500, 30000, 16, std=0.004, sliding=0.02, back=0.1, pose_std=3.0, cutoff=0.015)
 LAST = Stage(1500, 30000, 10, std=0.002, sliding=0.0, back=0.0, pose_std=3.0, cutoff=0.01)
+FOLLOWING = Stage(350, 6000, 12, std=0.01, sliding=0.1, back=0.6, pose_std=1.5, cutoff=0.03, settled=5e-4)
+REPOSING = Stage(1500, 15000, 8, std=0.002, sliding=0.0, back=0.0, pose_std=3.0, cutoff=0.01, settled=1e-4)
 MESH_POINTS = FINE.points  # one in 8 mm
 FIRST_SHAPE = 2.5  # standard deviations by which a start may differ from the mean
 ENOUGH = 4  # landmarks that tell how the world is turned
 WIDE = 0.2  # m that they must lie beside a line for that
 DAMPING = 0.01
-SETTLED = 1e-4  # rad, m and standard deviations: no coordinate moves farther
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +54,8 @@ class Target:
     landmarks: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, mesh: Mesh, landmarks: dict[str, np.ndarray]) -> Target:
-        return cls(sampled(mesh, MESH_POINTS), landmarks)
+    def of(cls, mesh: Mesh, landmarks: dict[str, np.ndarray], count: int = MESH_POINTS) -> Target:
+        return cls(sampled(mesh, count), landmarks)
 
     def turned(self, rotation: np.ndarray, count: int) -> Target:
         """Return ``count`` points and all landmarks turned about the origin by a rotation (3, 3)."""
@@ -126,10 +127,10 @@ class ClosestPointSearch:
         """Return a fit near another, as exact as can be."""
         return self._refined(self._refined(found, target, FINE), target, LAST)
 
-    def reposed(self, target: Target, state: BodyState) -> BodyState:
-        """Return the pose and translation that fit a target, from a state near it whose shape is held."""
-        near = Candidate(Start("", state.rotations, np.eye(3)), state, np.inf)
-        return self._refined(near, target, LAST, held=self.body.shape_count).state
+    def reposed(self, near: Candidate, target: Target, stage: Stage = LAST) -> Candidate:
+        """Return the pose and translation that fit a target, near a fit whose shape is held."""
+        start = replace(near.start, rotations=near.state.rotations)
+        return self._refined(replace(near, start=start), target, stage, held=self.body.shape_count)
 
     def _limbs_restarted(self, found: Candidate, target: Target) -> Candidate:
         """Put limbs anew, one after the other, while the mesh has points that no part of the body is at."""
@@ -185,30 +186,28 @@ class ClosestPointSearch:
         fit, state = self.fit(stage), found.state
         turned = target.turned(found.start.world, stage.points)
         back = turned.points.some(stage.vertices)
+        moved = None
         for _ in range(stage.iterations):
-            moved = fit.moved(state)
+            moved = fit.moved(state, moved)
             equations = NormalEquations.empty(fit.size)
             add_surface(equations, moved, turned.points, back, stage)
             fit.add_prior(equations, state, found.start.rotations, stage.pose_std)
             fit.add_landmarks(equations, moved, turned.landmarks)
-            step = equations.step(DAMPING, held)
-            state = state.moved(step)
-            if np.abs(step).max() < SETTLED:
+            state = state.moved(equations.step(DAMPING, held))
+            if moved.distance(fit.placed(state)[0]) < stage.settled:
                 break
         return Candidate(found.start, state, _cost(fit, state, turned, back))
 
 
 def _cost(fit: BodyFit, state: BodyState, target: Target, back: Samples) -> float:
     """Mean distance [m] from body to target and back, and of landmarks; other normals count as 0.1 m."""
-    moved = fit.moved(state)
-    own = Samples(moved.vertices, moved.normals, np.zeros(len(moved.vertices), bool))
+    vertices, normals = fit.placed(state)
+    own = Samples(vertices, normals, np.zeros(len(vertices), bool))
     total = 0.0
     for points, others in ((own, target.points), (back, own)):
         found = others.nearest(points.points, points.normals)
         gap = np.linalg.norm(others.points[found] - points.points, axis=1)
         facing = (others.normals[found] * points.normals).sum(1) > COMPATIBLE
         total += float(np.where(facing, np.minimum(gap, 0.1), 0.1).mean())
-    gaps = [
-        np.linalg.norm(moved.vertices[fit.landmark_rows[name]] - at) for name, at in target.landmarks.items()
-    ]
+    gaps = [np.linalg.norm(vertices[fit.landmark_rows[name]] - at) for name, at in target.landmarks.items()]
     return total + (float(np.mean(gaps)) if gaps else 0.0)

@@ -60,7 +60,7 @@ def sampled(mesh: Mesh, count: int) -> Samples:
     normals = np.einsum("nc,ncx->nx", weights, mesh.vertex_normals()[corners])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     order = random.permutation(count)
-    at_hole = (weights * mesh.boundary_vertices()[corners]).sum(1) > 0.5
+    at_hole = (weights * mesh.connectivity.boundary_vertices[corners]).sum(1) > 0.5
     return Samples(points[order], normals[order], at_hole[order])
 
 
@@ -94,7 +94,7 @@ def closest_points(points: np.ndarray, mesh: Mesh) -> ClosestPoints:
     arrays = [np.ascontiguousarray(values) for values in (points, mesh.vertices, mesh.faces)]
     squared, face, closest = libigl().point_mesh_squared_distance(*arrays)[:3]
     share = barycentric(mesh.vertices[mesh.faces[face]], closest)
-    rim = mesh.boundary_vertices()[mesh.faces[face]]
+    rim = mesh.connectivity.boundary_vertices[mesh.faces[face]]
     away = share < 1e-4  # corners that the closest point's edge or vertex does not touch
     at_hole = away.any(1) & (rim | away).all(1)
     normals = np.einsum("nk,nkx->nx", share, mesh.vertex_normals()[mesh.faces[face]])

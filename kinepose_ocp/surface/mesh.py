@@ -4,17 +4,54 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from kinepose_ocp.errors import DataError
 from kinepose_ocp.io.atomic import whole_file
 from kinepose_ocp.surface.plain_numbers import floats, whole_numbers
 
 SUFFIXES = (".ply", ".obj", ".stl", ".off")
+
+
+@dataclass(frozen=True, eq=False)
+class Connectivity:
+    """What the faces (F, 3) of ``count`` vertices tell alone, wherever these are."""
+
+    faces: np.ndarray
+    count: int
+
+    @cached_property
+    def edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Edges (E, 2), the lower vertex first, and how many faces share each (E,)."""
+        lower, upper = np.sort(self.sides(), axis=1).T
+        keys, faces = np.unique(lower * self.count + upper, return_counts=True)
+        return np.stack(np.divmod(keys, self.count), axis=1), faces
+
+    def sides(self) -> np.ndarray:
+        """Sides (3 F, 2) of all faces, each from vertex to vertex as its face is wound."""
+        faces = self.faces
+        return np.vstack([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+
+    @cached_property
+    def boundary_vertices(self) -> np.ndarray:
+        """Which vertices (V,) lie on an edge that only one face has."""
+        edges, faces = self.edges
+        on_edge = np.zeros(self.count, bool)
+        on_edge[edges[faces == 1].ravel()] = True
+        return on_edge
+
+    @cached_property
+    def around(self) -> csr_matrix:
+        """Sums over the faces around each vertex, as a matrix (V, F)."""
+        corners = self.faces.ravel()
+        of_corners = np.repeat(np.arange(len(self.faces)), 3)
+        return csr_matrix((np.ones(len(corners)), (corners, of_corners)), (self.count, len(self.faces)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +82,17 @@ class Mesh:
         object.__setattr__(self, "vertices", vertices)
         object.__setattr__(self, "faces", faces)
 
+    @cached_property
+    def connectivity(self) -> Connectivity:
+        """Edges, boundary and neighbours, found once for all meshes of the same faces."""
+        return Connectivity(self.faces, len(self.vertices))
+
     def with_vertices(self, vertices: np.ndarray) -> Mesh:
         """Return the mesh of the same faces with other positions (V, 3) [m]."""
-        return Mesh(vertices, self.faces)
+        other = Mesh(vertices, self.faces)
+        if len(other.vertices) == len(self.vertices):
+            other.__dict__["connectivity"] = self.connectivity
+        return other
 
     def face_normals(self) -> np.ndarray:
         """Outward normals (F, 3), of twice the area of the face [m^2] as length."""
@@ -56,10 +101,7 @@ class Mesh:
 
     def vertex_normals(self) -> np.ndarray:
         """Outward unit normals (V, 3): the mean of the faces around, by area; zero where there are none."""
-        normals = np.zeros_like(self.vertices)
-        of_faces = self.face_normals()
-        for corner in range(3):
-            np.add.at(normals, self.faces[:, corner], of_faces)
+        normals = self.connectivity.around @ self.face_normals()
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
 
     def volume(self) -> float:
@@ -71,30 +113,9 @@ class Mesh:
         third = np.repeat(np.linalg.norm(self.face_normals(), axis=1) / 6, 3)
         return np.bincount(self.faces.ravel(), third, minlength=len(self.vertices))
 
-    def sides(self) -> np.ndarray:
-        """Sides (3 F, 2) of all faces, each from vertex to vertex as its face is wound."""
-        return np.vstack([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
-
-    def edges(self) -> tuple[np.ndarray, np.ndarray]:
-        """Edges (E, 2), the lower vertex first, and how many faces share each (E,)."""
-        lower, upper = np.sort(self.sides(), axis=1).T
-        keys, faces = np.unique(lower * len(self.vertices) + upper, return_counts=True)
-        return np.stack(np.divmod(keys, len(self.vertices)), axis=1), faces
-
-    def boundary_edges(self) -> np.ndarray:
-        """Edges (E, 2) that only one face has."""
-        edges, faces = self.edges()
-        return edges[faces == 1]
-
-    def boundary_vertices(self) -> np.ndarray:
-        """Which vertices (V,) lie on an edge that only one face has."""
-        on_edge = np.zeros(len(self.vertices), bool)
-        on_edge[self.boundary_edges().ravel()] = True
-        return on_edge
-
     def is_closed(self) -> bool:
         """Whether every edge has two faces."""
-        return bool((self.edges()[1] == 2).all())
+        return bool((self.connectivity.edges[1] == 2).all())
 
 
 def read_mesh(path: str | os.PathLike[str]) -> Mesh:

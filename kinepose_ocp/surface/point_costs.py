@@ -1,15 +1,13 @@
 """Costs of single points of rigid parts: one small CasADi kernel, mapped over all points.
 
-Its derivatives are those by the part's affine motion, in which points are linear: they are summed over the
-points, and the chain rule to rotation vector, translation and scales is applied once a part.
-
 A point X of a part goes to y = R0 exp(w) (s * X) + t, with X from the part's origin. Against a piece of skin
 q of outward normal n, with e = y - q and the height h = n.e above it, it costs
 
     tie |e|^2 + level (h + depth)^2 + inside max(h + margin, 0)^2 + spring (|e| - length)^2
 
 with weights tie, level, inside and spring [1/m^2]. All of these numbers are parameters: nearest skin, weights
-and bodies change without building anything again.
+and bodies change without building anything again. Derivatives are summed over the points of a part by its
+affine motion, y = B X + t, in which points are linear; the chain rule to the motion follows once a part.
 """
 
 from __future__ import annotations
@@ -106,8 +104,8 @@ def unfolded(bend: ca.SX) -> ca.SX:
 def part_kernels(free: int) -> tuple[ca.Function, ca.Function, ca.Function]:
     """Functions of a part's motion (9,) and base rotation (9,), column by column.
 
-    Its affine motion (12,); gradient (free,) by the first ``free`` motion numbers, of the gradient (12,) by the
-    affine motion; Hessian (free * free,) of that gradient and the sum (60,) of ``bend``.
+    Its affine motion (12,); from the gradient (12,) by that motion, the one (free,) by the first ``free``
+    motion numbers; from that gradient and the sum (60,) of ``bend``, the Hessian (free * free,) by these.
     """
     motion, base = ca.SX.sym("motion", MOTION), ca.SX.sym("base", 9)
     slope, bend = ca.SX.sym("slope", AFFINE), ca.SX.sym("bend", len(PAIRS_3) * len(PAIRS_4))

@@ -7,7 +7,7 @@ What does not fit is refused: see :mod:`kinepose_ocp.surface.registration_checks
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,17 +17,24 @@ from scipy.spatial.transform import Rotation
 from kinepose_ocp.errors import DataError, possible
 from kinepose_ocp.surface.body import LinearBody, Posed
 from kinepose_ocp.surface.body_fit import BodyState
-from kinepose_ocp.surface.closest_point_search import FINE, Candidate, ClosestPointSearch, Target
+from kinepose_ocp.surface.closest_point_search import (
+    FINE,
+    FOLLOWING,
+    REPOSING,
+    Candidate,
+    ClosestPointSearch,
+    Target,
+)
 from kinepose_ocp.surface.mesh import Mesh
+from kinepose_ocp.surface.mesh_soundness import sound_mesh
 from kinepose_ocp.surface.orientation import YAWS, MeshFrame, found_unit, nearest_axes, world_rotations
-from kinepose_ocp.surface.registration_checks import Bars, Residual, implausible, measured, misfit, sound_mesh
+from kinepose_ocp.surface.registration_checks import Bars, Gauge, Residual, implausible, measured, misfit
 from kinepose_ocp.surface.registration_starts import Start
 from kinepose_ocp.surface.same_topology import direct_fit, same_topology
 
 ATTEMPTS = 4  # fits that are measured before a mesh is refused
 DIRECT = "vertex by vertex"
 WELL = 1.5  # mm: a body with pose correctives that is farther off is also tried without them,
-AS_WELL = 1.3  # times the least distance of the frames before
 BETTER = 0.9  # and left without where that brings the mean distance down to this part
 LINEAR = "the body fits better without its pose correctives: the mesh is drawn in where it bends"
 
@@ -65,11 +72,10 @@ def register(
 
 
 @dataclass(frozen=True, eq=False)
-class _Case:
-    """A mesh in metres, points on it, its vertices (V, 3) [m] if it has the body's own, and its frame."""
+class Case:
+    """A sound mesh [m], the given vertices (V, 3) [m] if they are the body's own, and the mesh's frame."""
 
     mesh: Mesh
-    target: Target
     vertices: np.ndarray | None
     frame: MeshFrame
 
@@ -92,19 +98,20 @@ class Registrar:
         poses = self._search.poses.values()
         return np.array([self.body.posed(rotations=pose).joint_rotations for pose in poses])
 
+    @cached_property
+    def _coarse(self) -> Gauge:
+        return Gauge.coarse(self.body)
+
     def register(
         self,
         mesh: Mesh,
         landmarks: Mapping[str, np.ndarray] | None = None,
         frame: MeshFrame | None = None,
-        before: Sequence[Registration] = (),
     ) -> Registration:
         """Fit the body to a mesh.
 
         landmarks: name of a landmark of the body -> its position (3,) in the mesh's own unit and axes; frame:
-        unit and axes of the mesh, where they are known: both are found from the mesh if not; before: fits to
-        the meshes before, in this frame: the search starts from the last one, and anew where that fits worse
-        than before.
+        unit and axes of the mesh, where they are known: both are found from the mesh if not.
 
         Raises
         ------
@@ -112,54 +119,62 @@ class Registrar:
             When the mesh is no closed surface of a body's size, or the body does not fit it.
         """
         marks = self._checked(landmarks or {})
-        sound = sound_mesh(mesh, self.bars)
+        sound = sound_mesh(mesh, self.bars).mesh
         given = MeshFrame(found_unit(sound), np.eye(3)) if frame is None else frame
-        marks = {name: given.to_world(point) for name, point in marks.items()}
-        metric = Mesh(given.to_world(sound.vertices), sound.faces)
-        vertices = given.to_world(mesh.vertices) if same_topology(mesh, self.body) else None
-        case = _Case(metric, Target.of(metric, marks), vertices, given)
-        if before and frame is not None and vertices is None:
-            last, least = before[-1], min(each.residual.mean_mm for each in before)
-            state = BodyState(last.shape, last.rotations, last.translation)
-            start = Candidate(Start(last.start, last.rotations, np.eye(3)), state, np.inf)
-            found = self._measured(self._search.settled(start, case.target), np.eye(3), case)
-            if found.residual.mean_mm < AS_WELL * least and misfit(found.residual, self.bars) is None:
-                return self._plausible(found)
+        case = self.case(mesh, sound, given)
+        target = Target.of(case.mesh, {name: given.to_world(point) for name, point in marks.items()})
         refused: list[tuple[float, str]] = []
-        for fit in self._fits(case, world_rotations()[: YAWS if frame else None]):
+        for fit in self._fits(case, target, world_rotations()[: YAWS if frame else None]):
             world = np.eye(3) if frame else self._upright(fit)
-            found = self._measured(fit, world, case)
+            found = self._measured(fit, world, case, target)
             why = misfit(found.residual, self.bars)
             if why is None:
-                return self._plausible(found)
+                if (nobody := self.implausible(found)) is not None:
+                    raise DataError(nobody)
+                return found
             refused.append((found.residual.mean_mm, why))
             if len(refused) == ATTEMPTS:
                 break
         raise DataError(min(refused)[1])
 
-    def reposed(self, mesh: Mesh, found: Registration, shape: np.ndarray) -> Registration:
-        """Fit the pose again to a mesh of which ``found`` tells the frame, with a shape (S,) that is held.
+    # ---- the steps of a sequence: see kinepose_ocp.surface.mesh_sequence ---------------------------
+    def case(self, mesh: Mesh, sound: Mesh, frame: MeshFrame) -> Case:
+        """Return a given mesh, made sound, in the unit and the axes of a frame."""
+        metric = sound.with_vertices(frame.to_world(sound.vertices))
+        own = frame.to_world(mesh.vertices) if same_topology(mesh, self.body) else None
+        return Case(metric, own, frame)
 
-        What does not fit is not refused: see the residual.
+    def followed(self, case: Case, near: Candidate) -> Candidate:
+        """Fit a pose roughly, from a fit near it whose shape is held. A direct fit needs no fit near it."""
+        if _is_direct(near, case):
+            return near
+        return self._search.reposed(near, Target.of(case.mesh, {}, FOLLOWING.points), FOLLOWING)
+
+    def settled(self, case: Case, near: Candidate) -> Registration:
+        """Fit shape and pose, from a fit near it; what does not fit is not refused."""
+        target = Target.of(case.mesh, {})
+        direct = _is_direct(near, case)
+        fit = _direct(self._search, case.vertices) if direct else self._search.settled(near, target)
+        return self._measured(fit, np.eye(3), case, target)
+
+    def reposed(self, case: Case, near: Candidate, shape: np.ndarray) -> Registration:
+        """Fit the pose of a body of a shape (S,), from a fit near it; what does not fit is not refused.
+
+        The residual is measured at fewer points than that of other fits.
         """
-        frame = found.frame
-        metric = sound_mesh(mesh, self.bars)
-        metric = metric.with_vertices(frame.to_world(metric.vertices))
-        if found.start == DIRECT:
-            state = direct_fit(self._search.fit(FINE), frame.to_world(mesh.vertices), shape)
+        if _is_direct(near, case):
+            fit = _direct(self._search, case.vertices, shape)
         else:
-            moved = self.body.joint_directions[0] @ (found.shape - shape)  # the root stays where it was found
-            near = BodyState(shape, found.rotations, found.translation + moved)
-            state = self._search.reposed(Target.of(metric, {}), near)
-        fit = Candidate(Start(found.start, state.rotations, np.eye(3)), state, np.inf)
-        return self._result(self.body, fit, np.eye(3), metric, frame)
+            moved = self.body.joint_directions[0] @ (near.state.shape - shape)  # the root stays where it was
+            state = BodyState(shape, near.state.rotations, near.state.translation + moved)
+            target = Target.of(case.mesh, {}, REPOSING.points)
+            fit = self._search.reposed(replace(near, state=state), target, REPOSING)
+        return self._result(self.body, fit, np.eye(3), case.mesh, case.frame, self._coarse)
 
-    def _plausible(self, found: Registration) -> Registration:
+    def implausible(self, found: Registration) -> str | None:
+        """Return in one line why a fit that is near its mesh is no body's all the same, or None."""
         stature = float(np.ptp(self.body.posed(found.shape).vertices[:, 2]))
-        why = implausible(found.residual, stature, self.bars)
-        if why is not None:
-            raise DataError(why)
-        return found
+        return implausible(found.residual, stature, self.bars)
 
     def _checked(self, landmarks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         for name, position in landmarks.items():
@@ -169,21 +184,19 @@ class Registrar:
                 raise DataError(f"landmark '{name}' must be three finite numbers, found {position}")
         return {name: np.asarray(position, dtype=float) for name, position in landmarks.items()}
 
-    def _fits(self, case: _Case, worlds: np.ndarray) -> Iterator[Candidate]:
+    def _fits(self, case: Case, target: Target, worlds: np.ndarray) -> Iterator[Candidate]:
         """Yield fits to a mesh, the likeliest first."""
         if case.vertices is not None:
             yield _direct(self._search, case.vertices)
-        yield from self._search.candidates(case.target, worlds)
+        yield from self._search.candidates(target, worlds)
 
-    def _measured(self, fit: Candidate, world: np.ndarray, case: _Case) -> Registration:
+    def _measured(self, fit: Candidate, world: np.ndarray, case: Case, target: Target) -> Registration:
         """Return a fit, or that of the body without correctives next to it: many programs blend linearly."""
         found = self._result(self.body, fit, world, case.mesh, case.frame)
         if found.residual.mean_mm < WELL or self.body.plain is self.body:
             return found
         drawn_in = (
-            _direct(self._plain, case.vertices)
-            if fit.start.name == DIRECT and case.vertices is not None
-            else self._plain.settled(fit, case.target)
+            _direct(self._plain, case.vertices) if _is_direct(fit, case) else self._plain.settled(fit, target)
         )
         other = self._result(self.body.plain, drawn_in, world, case.mesh, case.frame)
         better = other.residual.mean_mm < BETTER * found.residual.mean_mm
@@ -201,7 +214,13 @@ class Registrar:
         return nearest_axes(worlds[likeness.max(0).argmax()])
 
     def _result(
-        self, body: LinearBody, fit: Candidate, world: np.ndarray, mesh: Mesh, given: MeshFrame
+        self,
+        body: LinearBody,
+        fit: Candidate,
+        world: np.ndarray,
+        mesh: Mesh,
+        given: MeshFrame,
+        gauge: Gauge | None = None,
     ) -> Registration:
         """Return a fit of a body, measured, in the mesh's axes turned by ``world`` (3, 3)."""
         state, turn = fit.state, world @ fit.start.world.T
@@ -210,7 +229,7 @@ class Registrar:
         rotations[0] = (Rotation.from_matrix(turn) * Rotation.from_rotvec(rotations[0])).as_rotvec()
         translation = turn @ (root + state.translation) - root
         posed = body.posed(state.shape, rotations, translation)
-        residual = measured(body, posed, Mesh(mesh.vertices @ world.T, mesh.faces))
+        residual = measured(body, posed, mesh.with_vertices(mesh.vertices @ world.T), gauge)
         frame = MeshFrame(given.unit, world @ given.rotation)
         notes = (f"the mesh is in {frame.unit}, {frame.up} up", f"fitted from: {fit.start.name}")
         return Registration(
@@ -218,7 +237,14 @@ class Registrar:
         )
 
 
-def _direct(search: ClosestPointSearch, vertices: np.ndarray) -> Candidate:
-    """Fit the body of a search to vertices (V, 3) [m] of its topology."""
-    state = direct_fit(search.fit(FINE), vertices)
+def _is_direct(fit: Candidate, case: Case) -> bool:
+    return fit.start.name == DIRECT and case.vertices is not None
+
+
+def _direct(
+    search: ClosestPointSearch, vertices: np.ndarray | None, shape: np.ndarray | None = None
+) -> Candidate:
+    """Fit the body of a search to vertices (V, 3) [m] of its topology; a given shape (S,) is held."""
+    assert vertices is not None
+    state = direct_fit(search.fit(FINE), vertices, shape)
     return Candidate(Start(DIRECT, state.rotations, np.eye(3)), state, 0.0)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-from kinepose_ocp.errors import DataError
 from kinepose_ocp.surface.body import LinearBody, Posed
-from kinepose_ocp.surface.correspondence import closest_points, sampled
+from kinepose_ocp.surface.correspondence import closest_points, sampled, spread_vertices
 from kinepose_ocp.surface.mesh import Mesh
 
 MESH_SAMPLES = 6000
+COARSE = 3000  # points of a body, and of a mesh, that are measured in sequences
 AGREEING = 0.5  # cosine of 60 deg between normals that agree
 
 
@@ -64,104 +65,40 @@ class Residual:
         return max(self.body_to_mesh_95_mm, self.mesh_to_body_95_mm)
 
 
-# ---- of the mesh alone -----------------------------------------------------------------------------
-def sound_mesh(mesh: Mesh, bars: Bars) -> Mesh:
-    """Return a mesh with vertices at the same place made one, faces without area left out, normals outward.
+@dataclass(frozen=True, eq=False)
+class Gauge:
+    """At which of a body's vertices (N,) distances are measured, each standing for those next to it (V,).
 
-    Raises
-    ------
-    DataError
-        For a mesh that bounds no body: without faces, non-manifold, wound both ways, or open.
+    samples: at how many points of a mesh.
     """
-    welded = _welded(mesh)
-    if len(welded.faces) < 100:
-        raise DataError(f"the mesh has {len(welded.faces)} faces with an area; no body has so few")
-    shared = welded.edges()[1]
-    twice = np.unique(welded.sides(), axis=0, return_counts=True)[1]
-    branched, turned = float((shared > 2).mean()), float((twice > 1).sum() / len(shared))
-    if branched > 0.01:
-        raise DataError(
-            f"the mesh is no surface: {branched:.1%} of its edges have more than two faces; at most 1% may"
-        )
-    if turned > 0.05:
-        raise DataError(
-            f"the mesh has no inside: {turned:.1%} of its edges lie between faces wound in opposite ways; "
-            f"at most 5% may"
-        )
-    missing = missing_share(welded)
-    if missing > bars.holes:
-        raise DataError(
-            f"the mesh is open: holes take {missing:.1%} of the area that its surface would have if closed; "
-            f"at most {bars.holes:.0%} may be missing"
-        )
-    normals = welded.face_normals()
-    centre = welded.vertices.mean(0)
-    volume = np.einsum("fi,fi->", normals, welded.vertices[welded.faces[:, 0]] - centre)
-    return welded if volume > 0 else Mesh(welded.vertices, welded.faces[:, ::-1])
+
+    numbers: np.ndarray
+    stands_for: np.ndarray
+    samples: int
+
+    @classmethod
+    def full(cls, body: LinearBody) -> Gauge:
+        every = np.arange(len(body.template))
+        return cls(every, every, MESH_SAMPLES)
+
+    @classmethod
+    def coarse(cls, body: LinearBody) -> Gauge:
+        """About every fourth vertex, for the many meshes of a sequence."""
+        numbers = spread_vertices(body.template, COARSE, np.zeros(0, dtype=np.int64))
+        return cls(numbers, cKDTree(body.template[numbers]).query(body.template)[1], COARSE)
 
 
-def rims_of(mesh: Mesh) -> list[np.ndarray]:
-    """Return the simple loops of vertices along edges that only one face has, each once around.
-
-    Where holes touch in a vertex, the walk closes the loop that it has gone around and goes on with the rest.
-    """
-    own, count = mesh.sides(), len(mesh.vertices)
-    single = own[~np.isin(own[:, 0] * count + own[:, 1], own[:, 1] * count + own[:, 0])]
-    following: dict[int, list[int]] = {}
-    for first, second in single.tolist():
-        following.setdefault(first, []).append(second)
-    rims = []
-    for start in list(following):
-        path, places = [start], {start: 0}
-        while following.get(path[-1]):
-            vertex = following[path[-1]].pop()
-            if vertex in places:
-                loop = path[places[vertex] :]
-                rims.append(np.array(loop))
-                for passed in loop[1:]:
-                    del places[passed]
-                del path[places[vertex] + 1 :]
-            else:
-                places[vertex] = len(path)
-                path.append(vertex)
-    return rims
-
-
-def missing_share(mesh: Mesh) -> float:
-    """Share of the area that is missing: every rim filled by triangles about its middle."""
-    holes = 0.0
-    for rim in rims_of(mesh):
-        spokes = mesh.vertices[rim] - mesh.vertices[rim].mean(0)
-        holes += float(np.linalg.norm(np.cross(spokes, np.roll(spokes, -1, axis=0)), axis=1).sum())
-    return holes / (holes + float(np.linalg.norm(mesh.face_normals(), axis=1).sum()))
-
-
-def _welded(mesh: Mesh) -> Mesh:
-    """One vertex for all at one place (files of triangles, seams of textures); no faces without area."""
-    if not len(mesh.faces):
-        return mesh
-    used, faces = np.unique(mesh.faces, return_inverse=True)
-    vertices = mesh.vertices[used]
-    grain = max(float(np.ptp(vertices, axis=0).max()), 1e-12) * 1e-7
-    _, first, place = np.unique(np.round(vertices / grain), axis=0, return_index=True, return_inverse=True)
-    faces = place.ravel()[faces.reshape(-1, 3)]
-    welded = Mesh(vertices[first], faces)
-    area = np.linalg.norm(welded.face_normals(), axis=1)
-    return Mesh(welded.vertices, faces[area > 1e-12 * area.max()])
-
-
-# ---- of the fit ------------------------------------------------------------------------------------
-def measured(body: LinearBody, posed: Posed, mesh: Mesh) -> Residual:
+def measured(body: LinearBody, posed: Posed, mesh: Mesh, gauge: Gauge | None = None) -> Residual:
     """Measure a posed body against a mesh [m], both ways, exactly between triangles."""
-    skin = body.mesh(posed)
-    found = closest_points(skin.vertices, mesh)
-    area = skin.vertex_areas()
+    at, skin = gauge or Gauge.full(body), body.mesh(posed)
+    found = closest_points(skin.vertices[at.numbers], mesh)
+    area = np.bincount(at.stands_for, skin.vertex_areas(), minlength=len(at.numbers))
     whole = np.where(found.at_hole, 0.0, area)
-    agree = (found.normals * skin.vertex_normals()).sum(1) > AGREEING
-    points = sampled(mesh, MESH_SAMPLES)
+    agree = (found.normals * skin.vertex_normals()[at.numbers]).sum(1) > AGREEING
+    points = sampled(mesh, at.samples)
     back = closest_points(points.points, skin).distance * 1e3
     there = found.distance * 1e3
-    parts = np.full(len(area), "body") if body.vertex_parts is None else body.vertex_parts
+    parts = np.full(len(area), "body") if body.vertex_parts is None else body.vertex_parts[at.numbers]
     groups = {name: parts == name for name in _main_parts(parts, area)}
     return Residual(
         body_to_mesh_mean_mm=_mean(there, whole),

@@ -57,9 +57,9 @@ def direct_fit(fit: BodyFit, vertices: np.ndarray, shape: np.ndarray | None = No
     if shape is not None:
         state = replace(state, shape=shape)
     held = 0 if shape is None else len(shape)
-    start, damping = state.rotations, 1e-3
+    start, damping, moved = state.rotations, 1e-3, None
     for _ in range(ITERATIONS):
-        moved = fit.moved(state)
+        moved = fit.moved(state, moved)
         equations = NormalEquations.empty(fit.size)
         gap = (moved.vertices - wanted).ravel()
         weight = np.full(len(gap), 1 / VERTEX_STD**2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,10 +11,12 @@ import numpy as np
 from kinepose_ocp.errors import DataError, possible
 from kinepose_ocp.surface.body import LinearBody, Posed
 from kinepose_ocp.surface.mesh import Mesh
+from kinepose_ocp.surface.mesh_sequence import Tick, register_sequence
+from kinepose_ocp.surface.mesh_soundness import sound_mesh
 from kinepose_ocp.surface.orientation import MeshFrame, found_unit
 from kinepose_ocp.surface.plain_numbers import floats
-from kinepose_ocp.surface.registration import Registrar, Registration
-from kinepose_ocp.surface.registration_checks import Bars, Residual, misfit, sound_mesh
+from kinepose_ocp.surface.registration import Registrar
+from kinepose_ocp.surface.registration_checks import Bars, Residual
 
 UPS = {  # rotation of mesh axes into the world for the usual meaning of "up"
     "z": np.eye(3),
@@ -22,7 +24,6 @@ UPS = {  # rotation of mesh axes into the world for the usual meaning of "up"
 }
 AUTOMATIC = "auto"
 Landmarks = Mapping[str, np.ndarray]
-Tick = Callable[[str], None]  # told what is being done
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,58 +81,28 @@ def of_meshes(
 ) -> Surfaces:
     """Register a body to a sequence of meshes at a rate [Hz].
 
-    Its shape is the mean of all frames'; poses are then fitted again with this shape held, and residuals are
-    of the bodies found so. Where some frames fit better without pose correctives, all are fitted with and
-    without, and what fits better in the mean is kept.
+    Its shape is the mean of those of some frames, with which the poses of all are fitted; residuals are of
+    the bodies found so (see :mod:`kinepose_ocp.surface.mesh_sequence`).
 
     Raises
     ------
     DataError
         As for :func:`of_mesh`, and when the mean shape does not fit a mesh; it names the frame.
     """
-    frame = mesh_frame(meshes[0], up)
-    found: list[Registration] = []
-    for number, mesh in enumerate(meshes):
-        if tick is not None:
-            tick(f"registering frame {number + 1} of {len(meshes)}")
-        try:
-            found.append(registrar(body).register(mesh, None, frame, found))
-        except DataError as error:
-            raise DataError(f"frame {number + 1}: {error}") from None
-        frame = found[0].frame
-    shape = np.mean([each.shape for each in found], axis=0)
-    poses: dict[LinearBody, list[Registration]] = {}
-    for one in dict.fromkeys(each.body for each in found):
-        poses[one] = []
-        for number, (mesh, each) in enumerate(zip(meshes, found, strict=True)):
-            if tick is not None:
-                tick(f"fitting the pose of frame {number + 1} of {len(meshes)}")
-            poses[one].append(registrar(one).reposed(mesh, each, shape))
-    body = min(poses, key=lambda one: float(np.mean([each.residual.mean_mm for each in poses[one]])))
-    residuals = tuple(each.residual for each in poses[body])
-    _check_one_person(residuals, registrar(body).bars)
+    said = tick or (lambda text: None)
+    fits = register_sequence(meshes, body, registrar, mesh_frame(meshes[0], up), said)
+    first = fits[0]
     return Surfaces(
         *(
-            body,
-            shape,
-            tuple(each.posed for each in poses[body]),
-            np.arange(len(found)) / rate,
-            found[0].frame,
+            first.body,
+            first.shape,
+            tuple(each.posed for each in fits),
+            np.arange(len(fits)) / rate,
+            first.frame,
         ),
-        residuals=residuals,
-        notes=next(each.notes for each in found if each.body is body),
+        residuals=tuple(each.residual for each in fits),
+        notes=first.notes,
     )
-
-
-def _check_one_person(residuals: tuple[Residual, ...], bars: Bars) -> None:
-    """Refuse bodies of one shape of which one does not fit its mesh."""
-    refused = [number for number, residual in enumerate(residuals) if misfit(residual, bars) is not None]
-    if refused:
-        worst = max(refused, key=lambda number: residuals[number].mean_mm)
-        raise DataError(
-            f"frame {worst + 1}: with the mean shape of all {len(residuals)} frames, "
-            f"{misfit(residuals[worst], bars)}; a sequence must be of one person"
-        )
 
 
 def of_poses(
@@ -173,4 +144,4 @@ def mesh_frame(mesh: Mesh, up: str) -> MeshFrame | None:
         return None
     if up not in UPS:
         raise DataError(f"up is '{up}'; {possible(up, [*UPS, AUTOMATIC])}")
-    return MeshFrame(found_unit(sound_mesh(mesh, Bars())), UPS[up])
+    return MeshFrame(found_unit(sound_mesh(mesh, Bars()).mesh), UPS[up])
