@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from kinepose_ocp.numeric import Numeric
 from kinepose_ocp.surface.body import LinearBody
 from kinepose_ocp.surface.correspondence import COMPATIBLE, Samples, spread_vertices
 from kinepose_ocp.surface.pose_limits import PoseLimits, pose_limits
-from kinepose_ocp.surface.skinning import Expression
+from kinepose_ocp.surface.skin_jacobian import SkinJacobian
 
 INDEPENDENT = 200.0  # what neighbouring points tell is much the same: all together count as that many
 LIMIT_STD = 0.1  # rad by which a joint may exceed its limits
@@ -101,35 +100,6 @@ class Moved:
         return float(np.linalg.norm(vertices - self.vertices, axis=1).mean())
 
 
-class Derivatives:
-    """Forward derivatives of a body's vertices (its expression's first result) along given seeds.
-
-    seeds: one array for shape, rotations and translation, n directions side by side. Called as the expression
-    is; the result (3 N n,) is direction by direction, vertex by vertex.
-    """
-
-    def __init__(self, expression: Expression, seeds: list[np.ndarray]):
-        directions = seeds[2].shape[1]
-        function = expression.forward(directions)
-        buffer: Any
-        buffer, self._run = function.buffer()
-        self._buffer = buffer
-        self._given = [np.zeros(expression.numel_in(number)) for number in range(3)]
-        self._seeds = [np.asarray(seed, dtype=float).ravel(order="F") for seed in seeds]
-        self._made = np.zeros(function.numel_out(0))
-        first_seed = function.n_in() - 3  # after the results of the expression, which it does not use
-        for number in range(3):
-            self._buffer.set_arg(number, self._given[number].data)
-            self._buffer.set_arg(first_seed + number, self._seeds[number].data)
-        self._buffer.set_res(0, self._made.data)
-
-    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
-        for array, given in zip(self._given, inputs, strict=True):
-            array[:] = given.ravel(order="F")
-        self._run()
-        return self._made.copy()
-
-
 class BodyFit:
     """Functions of some vertices of a body and their derivatives, built once for all meshes.
 
@@ -143,24 +113,10 @@ class BodyFit:
         self.vertices = spread_vertices(body.template, count, landmarks)
         self.landmark_rows = {name: row for row, name in enumerate(body.landmarks)}
         self.size = body.shape_count + 3 * len(body.parents) + 3
-        expression = body.expression(self.vertices)
-        self._value = Numeric(expression)
-        self._derivatives = Derivatives(expression, self._unit_seeds())
+        self._value = Numeric(body.expression(self.vertices))
+        self._jacobian = SkinJacobian(body, self.vertices)
         self._rest_normals = body.mesh(body.posed()).vertex_normals()[self.vertices]
         self._weights = body.weights[self.vertices]
-
-    def _unit_seeds(self) -> list[np.ndarray]:
-        """Directions of the derivatives, side by side, for shape, rotations (3, K) and translation."""
-        shapes, joints, size = self.body.shape_count, len(self.body.parents), self.size
-        shape, rotations, translation = (
-            np.zeros((shapes, size)),
-            np.zeros((size, joints, 3)),
-            np.zeros((3, size)),
-        )
-        shape[range(shapes), range(shapes)] = 1
-        rotations[range(shapes, size - 3)] = np.eye(3 * joints).reshape(-1, joints, 3)
-        translation[range(3), range(size - 3, size)] = 1
-        return [shape, rotations.transpose(2, 0, 1).reshape(3, -1), translation]
 
     def moved(self, state: BodyState, last: Moved | None = None) -> Moved:
         """Return the chosen vertices of a state, with derivatives.
@@ -170,9 +126,8 @@ class BodyFit:
         vertices, normals = self.placed(state)
         if last is not None and ((vertices - last.beside) ** 2).sum(1).mean() < NEAR**2:
             return Moved(vertices, last.jacobian, normals, last.beside)
-        derivatives = self._derivatives(state.shape, state.rotations.T, state.translation)
-        jacobian = derivatives.reshape(self.size, -1, 3).transpose(1, 2, 0)
-        return Moved(vertices, np.ascontiguousarray(jacobian), normals, vertices)
+        jacobian = self._jacobian(state.shape, state.rotations, state.translation)
+        return Moved(vertices, jacobian, normals, vertices)
 
     def placed(self, state: BodyState) -> tuple[np.ndarray, np.ndarray]:
         """Return the chosen vertices (N, 3) [m] of a state and their normals (N, 3)."""

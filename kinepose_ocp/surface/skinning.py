@@ -102,14 +102,35 @@ def kinematics(body: Skinned) -> Expression:
     )
 
 
+def kinematic_derivatives(body: Skinned) -> Expression:
+    """Motion of a body's joints with derivatives, for numbers.
+
+    Inputs as :func:`kinematics`. Outputs: rotation (3, 3 K), shift (3, K), feature (P,), and the derivatives
+    (12 K + P, S + 3 K + 3) of these, one after the other and column by column, by shape, rotations and
+    translation.
+    """
+    shape = ca.SX.sym("shape", body.shape_directions.shape[2])
+    rotations, translation = ca.SX.sym("rotations", 3, len(body.parents)), ca.SX.sym("translation", 3)
+    rotation, _, shift, feature = kinematics(body)(shape, rotations, translation)
+    motion = ca.vertcat(ca.vec(rotation), ca.vec(shift), feature)
+    slope = ca.jacobian(motion, ca.vertcat(shape, ca.vec(rotations), translation))
+    results = [rotation, shift, feature, slope]
+    return ca.Function("body_slope", [shape, rotations, translation], [ca.densify(each) for each in results])
+
+
 def combined(directions: np.ndarray, numbers: ca.MX) -> ca.MX:
     """Sum (3, N) of directions (N, 3, P) times numbers (P,): a row times a matrix, in the order of memory.
 
     The pose correctives of the open body are mostly zeros, which are left out; few zeros cost less than that.
     """
     rows = directions.reshape(-1, directions.shape[2]).T
-    sparse = np.count_nonzero(rows) < SPARSE * rows.size
-    return ca.reshape(ca.densify(numbers.T @ ca.DM(csc_matrix(rows) if sparse else rows)), 3, len(directions))
+    matrix = ca.DM(csc_matrix(rows) if mostly_zero(rows) else rows)
+    return ca.reshape(ca.densify(numbers.T @ matrix), 3, len(directions))
+
+
+def mostly_zero(matrix: np.ndarray) -> bool:
+    """Whether a matrix is worth holding without its zeros."""
+    return np.count_nonzero(matrix) < SPARSE * matrix.size
 
 
 def skin(body: Skinned, vertices: np.ndarray) -> Expression:
