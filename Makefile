@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-STUDIES := $(filter-out studies/demo.py studies/make_example.py studies/body_skeleton.py, $(wildcard studies/*.py))
+OTHERS := demo make_example body_skeleton surface_measurements
+STUDIES := $(filter-out $(OTHERS:%=studies/%.py), $(wildcard studies/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo skeleton evaluate studies test lint clean
@@ -26,7 +27,7 @@ skeleton: $(READY)  ## find the bones inside a body surface; meshes, chain, repo
 evaluate: $(READY)  ## judge accuracy on boundary cases; report in out/evaluate (5 minutes)
 	$(BIN)/kinepose-ocp evaluate -o out/evaluate
 
-studies: $(READY)  ## run every study; figures and numbers in out/NAME (40 minutes on two idle cores)
+studies: $(READY)  ## run every study; figures and numbers in out/NAME (44 minutes on two idle cores)
 	set -e; for study in $(STUDIES); do $(BIN)/python $$study; done
 
 test: $(READY)  ## run the tests, two at a time

@@ -5,6 +5,7 @@ import inspect
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,19 @@ import pytest
 
 import kinepose_ocp as kp
 from kinepose_ocp import cli
+from kinepose_ocp.io.arrays import write_arrays
+from kinepose_ocp.surface.body import example_people, open_body
+from kinepose_ocp.surface.mesh import Mesh
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OTHER_SCRIPTS = {"body_skeleton", "demo", "make_example"}
+OTHER_SCRIPTS = {"body_skeleton", "demo", "make_example", "surface_measurements"}
 STUDIES = {path.stem for path in (ROOT / "studies").glob("*.py")} - OTHER_SCRIPTS
 
 
 def study(name):
+    if str(ROOT / "studies") not in sys.path:  # where Python looks as it runs one: studies import each other
+        sys.path.append(str(ROOT / "studies"))
     spec = importlib.util.spec_from_file_location(name, ROOT / "studies" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -238,3 +244,54 @@ def test_body_poses(folder, capsys):
     assert abs(module.PIXEL * np.ptp(height) - float(result.stature[0])) < 0.02
     thigh = result.outside_published.sel(segment="thigh (hip - knee)")
     assert abs(float(thigh[0])) < 5 and np.isfinite(result.outside_published).all()
+
+
+def test_surface_accuracy(folder, capsys):
+    module, child = study("surface_accuracy"), "girl, 10 years, light"
+    body = open_body()
+    skin = body.posed(example_people()[child])
+    write_arrays({"faces": body.faces, "child": skin.vertices}, folder / "outside.npz")
+    small = {"people": [child], "poses": ("stand",), "kinds": ("own topology",), "motions": ("shrug",)}
+    small |= {"sequences": ("poses",), "frames": 2, "workers": 1, "meshes": folder / "outside.npz"}
+    result = module.main(folder / "accuracy", **small)
+    printed = capsys.readouterr().out
+    assert "skin to fit: outside the family, remeshed" in printed and "a frame of all" in printed
+    assert len(module.PEOPLE) == 12 and len(module.MOTIONS) == 8
+    for kind, limit in {"own topology": 0.1, "outside": 2}.items():
+        assert 0 <= float(module.distances(result, kind).max()) < limit, kind
+    assert (result.refusal == "").all() and result.converged.all()
+    assert float(result.rotation_error.max()) < 2 and result.rotation_error.units == "degree"
+    assert (result.start > result["first"]).sel(clock="processor").all() and (result.further > 0).all()
+    np.testing.assert_allclose(result.frame, result.whole / 2)
+    made = {path.name for path in (folder / "accuracy").iterdir()}
+    assert made == {"surface_accuracy.nc", "surface_accuracy.png"}
+
+
+def test_meshes_of_the_surface_study():
+    measure = study("surface_measurements")
+    body = open_body()
+    skin = body.mesh(body.posed())
+    meshes = measure.meshes_of(skin, np.random.default_rng(0))
+    assert tuple(meshes) == study("surface_accuracy").KINDS and meshes["own topology"] is skin
+    coarse, noisy = meshes["remeshed"].vertices, meshes["remeshed, noise"].vertices
+    assert len(coarse) < len(skin.vertices) / 4
+    assert (noisy - coarse).std() == pytest.approx(0.003, rel=0.05)
+    first, second = measure.input_of("any topology", 2)
+    assert not np.array_equal(first.faces, second.faces)
+    assert np.array_equal(measure.input_of("own topology", 1)[0].faces, body.faces)
+    assert measure.fit(Mesh(coarse, coarse[:1].astype(int)), skin, measure.FRAMES_OF["remeshed"]).refusal
+
+
+def test_what_is_not_found_misses_its_goal():
+    judged, values = study("surface_accuracy").Judged, np.array([0.5, np.nan])
+    assert judged("", "mm", values[:1], 1.0).met and not judged("", "mm", values, 1.0).met
+    assert judged("", "mm", values, 1.0).line().split()[1:] == [
+        "0.500",
+        "0.500",
+        "1",
+        "of",
+        "2",
+        "1",
+        "missed",
+    ]
+    assert judged("", "mm", values, None).met is None

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
-from surface_motion import both, both_joints, degrees_between, driven, mirror_image, rig_pose
+from surface_motion import both, both_joints, mirror_image, rig_pose
 
-from kinepose_ocp.errors import DataError, SolveError
+from kinepose_ocp.errors import DataError, ModelError, SolveError
 from kinepose_ocp.surface import posing
 from kinepose_ocp.surface.body import Posed, example_people, open_body
 from kinepose_ocp.surface.correctives import bends_of
+from kinepose_ocp.surface.driven_skin import degrees_between, drive_skin
 from kinepose_ocp.surface.parts_program import PartsProgram
 from kinepose_ocp.surface.placement import placement_problem
 from kinepose_ocp.surface.posing import PosingProblem, PosingWeights, pose, posing_problem
@@ -75,6 +76,21 @@ def test_a_squatting_body_has_its_bones_inside(body, person):
     assert measured.trunk_protrusion_mm <= 10
 
 
+def test_driven_skin_follows_the_bones_that_turn(body, rest, placed):
+    skin, bones = drive_skin(body, rest, placed, {"knee_left": (-40, 0, 0)})
+    knee = placed.skeleton.joint("knee_left")
+    assert np.degrees(bones.hinge_angle(knee) - placed.hinge_angle(knee)) == pytest.approx(-40)
+    turned = degrees_between(bones.rotations, placed.rotations) > 1e-3
+    shank = [placed.part_index(f"{part}_left") for part in ("tibia", "foot", "toes")]
+    assert np.flatnonzero(turned).tolist() == sorted(shank)
+    np.testing.assert_allclose(bones.joint_ends()[:, 0], bones.joint_ends()[:, 1], atol=0.01)
+    moved = np.linalg.norm(skin.vertices - rest.vertices, axis=1)
+    heel, nail = body.landmark("heel_left"), body.landmark("dactylion_left")
+    assert moved[heel] > 0.2 and moved[nail] == pytest.approx(0, abs=1e-9)
+    with pytest.raises(ModelError, match=r"^no joint 'knee' in the skeleton; "):
+        drive_skin(body, rest, placed, {"knee": (-40, 0, 0)})
+
+
 def both_sides(angles):
     """Angles of joints of the right and left side."""
     return {f"{name}_{side}": values for name, values in angles.items() for side in ("right", "left")}
@@ -95,7 +111,7 @@ def test_known_motions_of_bones_are_found_from_the_skin_alone(body, rest, placed
     )
     pelvis = placed.part_index("pelvis")
     for angles in motions:
-        target, truth = driven(body, rest, placed, angles)
+        target, truth = drive_skin(body, rest, placed, angles)
         (found,) = problem.frames(subject, [target])
         assert found.converged
         off = degrees_between(found.placed.rotations, truth.rotations)
@@ -113,7 +129,7 @@ def test_motions_of_the_shoulder_girdle_are_found_from_the_skin_alone(body, rest
     shrug = both_joints("sc", 9, 20, 0)
     overhead = shrug | both_joints("gh", 0, 75, 0)
     for angles in (shrug, both_joints("sc", 0, 0, -20), both_joints("gh", 0, 45, 0), overhead):
-        target, truth = driven(body, rest, placed, angles)
+        target, truth = drive_skin(body, rest, placed, angles)
         lifted = problem.resting(truth)["rest"][-4:] - problem.resting(placed)["rest"][-4:]
         assert np.abs(lifted).max() < 0.006  # m, over the ribs
         (found,) = problem.frames(subject, [target])

@@ -2,6 +2,7 @@
 
 from kinepose_ocp.surface.body import LinearBody, Posed, example_people, open_body
 from kinepose_ocp.surface.body_files import load_body
+from kinepose_ocp.surface.driven_skin import drive_skin
 from kinepose_ocp.surface.joint_geometry import JointGeometry
 from kinepose_ocp.surface.mesh import Mesh, read_mesh, write_mesh
 from kinepose_ocp.surface.orientation import MeshFrame
@@ -41,6 +42,7 @@ __all__ = [
     "Residual",
     "Skeleton",
     "SkeletonJoint",
+    "drive_skin",
     "example_people",
     "fit_regressor",
     "load_body",
