@@ -34,7 +34,7 @@ class SkinJacobian:
         self._poses = csr_matrix(poses) if mostly_zero(poses) else poses
 
     def __call__(self, shape: np.ndarray, rotations: np.ndarray, translation: np.ndarray) -> np.ndarray:
-        """Derivatives (N, 3, n) for a shape (S,), rotation vectors (K, 3) [rad] and a translation (3,) [m]."""
+        """Derivatives (N, 3, n) at a shape (S,), rotation vectors (K, 3) [rad], translation (3,) [m]."""
         joints, count = self._joints, len(self._template)
         rotation, _, feature, slope = self._motion(shape, rotations.T, translation)
         size = slope.shape[1]

@@ -130,7 +130,7 @@ def combined(directions: np.ndarray, numbers: ca.MX) -> ca.MX:
 
 def mostly_zero(matrix: np.ndarray) -> bool:
     """Whether a matrix is worth holding without its zeros."""
-    return np.count_nonzero(matrix) < SPARSE * matrix.size
+    return bool(np.count_nonzero(matrix) < SPARSE * matrix.size)
 
 
 def skin(body: Skinned, vertices: np.ndarray) -> Expression:
