@@ -61,6 +61,25 @@ class Envelope:
         corners = barycentric(self.mesh.vertices[faces[found]], closest)
         return Nearest(np.asarray(among)[found], corners, np.sqrt(squared))
 
+    def nearest_of_parts(self, points: np.ndarray, parts: np.ndarray, among: list[np.ndarray]) -> Nearest:
+        """Return the skin next to points (N, 3) [m] of parts (N,), each among the faces of its part.
+
+        One search among all faces serves every point whose nearest face is one of its part; the others are
+        searched again, part by part.
+        """
+        every = np.arange(len(self.mesh.faces))
+        found = self.nearest(points, every)
+        for part in np.unique(parts).tolist():
+            mine = np.flatnonzero(parts == part)
+            allowed = np.zeros(len(every), bool)
+            allowed[among[part]] = True
+            again = mine[~allowed[found.faces[mine]]]
+            if len(again):
+                other = self.nearest(points[again], among[part])
+                found.faces[again], found.corners[again] = other.faces, other.corners
+                found.distances[again] = other.distances
+        return found
+
     def positions(self, nearest: Nearest) -> np.ndarray:
         """Where pieces of skin (N, 3) [m] are."""
         return np.einsum("ni,nij->nj", nearest.corners, self.mesh.vertices[self.mesh.faces[nearest.faces]])

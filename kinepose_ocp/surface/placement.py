@@ -217,13 +217,12 @@ class RestSkin:
         self, placed: PlacedSkeleton, owner: np.ndarray, points: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Skin (N, 3) and its normals (N, 3) next to points of the template, among the faces they may see."""
-        skin, normal = np.zeros(points.shape), np.zeros(points.shape)
+        world = np.zeros(points.shape)
         for part, name in enumerate(placed.skeleton.parts):
             mine = np.flatnonzero(owner == part)
-            if len(mine):
-                near = self.envelope.nearest(placed.at(name, points[mine]), self.facing[part])
-                skin[mine], normal[mine] = self.envelope.positions(near), self.envelope.normals(near)
-        return skin, normal
+            world[mine] = placed.at(name, points[mine])
+        near = self.envelope.nearest_of_parts(world, owner, self.facing)
+        return self.envelope.positions(near), self.envelope.normals(near)
 
     def _rig(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Joint centres of the rig (N, 3) [m], their weights (N,), and the template's (N, 3) [m]."""

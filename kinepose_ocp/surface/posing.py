@@ -116,15 +116,12 @@ class PosingSubject:
 
     def next_to(self, skin: Envelope, placed: PlacedSkeleton) -> tuple[Nearest, np.ndarray]:
         """Skin next to the samples, among the faces that their parts may see, and the samples (N, 3) [m]."""
-        samples = self.problem.samples
-        faces, corners = np.zeros(len(samples.parts), dtype=int), np.zeros((len(samples.parts), 3))
-        distances, points = np.zeros(len(samples.parts)), np.zeros((len(samples.parts), 3))
-        for part, name in enumerate(placed.skeleton.parts):
+        samples, names = self.problem.samples, placed.skeleton.parts
+        points = np.zeros((len(samples.parts), 3))
+        for part, name in enumerate(names):
             mine = samples.of(part)
             points[mine] = placed.at(name, samples.positions[mine])
-            found = skin.nearest(points[mine], self.facing[part])
-            faces[mine], corners[mine], distances[mine] = found.faces, found.corners, found.distances
-        return Nearest(faces, corners, distances), points
+        return skin.nearest_of_parts(points, samples.parts, self.facing), points
 
     def guess(self, target: Posed) -> Guess:
         """Where skin and rig carry the parts; the start is where the skin does."""

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from kinepose_ocp.surface.body import LinearBody
 from kinepose_ocp.surface.body_fit import BodyFit, BodyState, NormalEquations
 from kinepose_ocp.surface.mesh import Mesh
+from kinepose_ocp.surface.skin_parts import nearest_rotation
 
 VERTEX_STD = 0.001  # m
 POSE_STD = 10.0  # rad: no prior but for what the vertices do not tell
@@ -25,15 +26,13 @@ def same_topology(mesh: Mesh, body: LinearBody) -> bool:
 def joint_turns(vertices: np.ndarray, body: LinearBody) -> np.ndarray:
     """Global rotations (K, 3, 3) that best turn the template's skin of every joint to vertices (V, 3).
 
-    By least squares, weighted by the skinning weights.
+    By least squares, weighted by the skinning weights (Kabsch 1976).
     """
-    turns = []
-    for weights in body.weights.T:
-        share = weights / weights.sum()
-        before = body.template - share @ body.template
-        after = vertices - share @ vertices
-        turns.append(Rotation.align_vectors(after, before, weights=weights)[0].as_matrix())
-    return np.array(turns)
+    shares = body.weights / body.weights.sum(0)
+    before, after = shares.T @ body.template, shares.T @ vertices
+    products = vertices[:, :, None] * body.template[:, None]
+    moments = (shares.T @ products.reshape(-1, 9)).reshape(-1, 3, 3) - after[:, :, None] * before[:, None]
+    return nearest_rotation(moments)
 
 
 def first_state(vertices: np.ndarray, body: LinearBody) -> BodyState:

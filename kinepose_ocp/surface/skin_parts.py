@@ -144,7 +144,7 @@ class Unblending:
         )
         right = self._design.T @ vertices + self._ridge * start.reshape(-1, 3)
         solved = cho_solve(self._factor, right).reshape(-1, 4, 3)
-        turns = np.array([nearest_rotation(each[:3].T) for each in solved])
+        turns = nearest_rotation(solved[:, :3].transpose(0, 2, 1))
         return Motions(turns, solved[:, 3] - np.einsum("kij,kj->ki", turns, self._centres))
 
 
@@ -170,9 +170,10 @@ def part_motions(body: LinearBody, skeleton: Skeleton, rest: Posed, motions: Mot
 
 
 def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
-    """Rotation (3, 3) nearest to a matrix in the sum of squares."""
+    """Rotations (..., 3, 3) nearest to matrices (..., 3, 3) in the sum of squares."""
     u, _, vt = np.linalg.svd(matrix)
-    return u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+    u[..., 2] *= np.sign(np.linalg.det(u @ vt))[..., None]
+    return u @ vt
 
 
 def fitted(start: np.ndarray, end: np.ndarray) -> Motions:
