@@ -229,6 +229,26 @@ def test_a_sequence_of_different_people_is_refused():
         surfaces.of_meshes(meshes, 30.0, command.default_body())
 
 
+def test_frames_spread_over_a_long_sequence_tell_its_shape():
+    """Frames 1, 2, 4, 5, 6, 7, 9 and 10 of ten; every pose is fitted with the mean of their shapes."""
+    body, random = command.default_body(), np.random.default_rng(2)
+    shapes = 0.05 * random.normal(size=(10, body.shape_count))
+    meshes = sequence_of(*shapes)
+    found = surfaces.of_meshes(meshes, 30.0, body, "z")
+    told = [0, 1, 3, 4, 5, 6, 8, 9]
+    np.testing.assert_allclose(found.shape, shapes[told].mean(0), atol=0.002)
+    assert len(found.targets) == len(found.residuals) == 10
+
+
+def test_a_frame_that_is_no_body_is_refused_by_its_number():
+    body, (mesh,) = command.default_body(), sequence_of(SHAPE)
+    cut = Mesh(mesh.vertices, mesh.faces[:-9000])
+    with pytest.raises(DataError, match=r"^frame 2: the mesh is open"):
+        surfaces.of_meshes([mesh, cut, mesh], 30.0, body, "z")
+    with pytest.raises(DataError, match=r"^(frame 1: )?the mesh is open"):
+        surfaces.of_meshes([cut, mesh], 30.0, body)
+
+
 def bent(body, *degrees):
     """Poses with both hips and knees bent so far."""
     for angle in np.radians(degrees):

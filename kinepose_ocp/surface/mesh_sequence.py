@@ -40,6 +40,7 @@ def register_sequence(
     DataError
         When a mesh is no body, or the body does not fit it; it names the frame.
     """
+    tick(f"registering frame 1 of {len(meshes)}")
     sequence = _Sequence(meshes, registrar_of(body), registrar_of, frame)
     near = sequence.followed(tick)
     tick("finding the shape")
