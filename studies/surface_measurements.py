@@ -19,6 +19,7 @@ from kinepose_ocp.errors import DataError
 from kinepose_ocp.io.arrays import read_arrays
 from kinepose_ocp.surface.body import LinearBody, example_people, open_body
 from kinepose_ocp.surface.command import default_body, default_skeleton
+from kinepose_ocp.surface.correspondence import Surface
 from kinepose_ocp.surface.driven_skin import degrees_between, drive_skin
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.orientation import MeshFrame
@@ -138,7 +139,7 @@ def fit(mesh: Mesh, skin: Mesh, frame: MeshFrame) -> Fit:
         return Fit(refusal=str(error))
     seconds = time.process_time() - began
     true = skin.with_vertices(found.frame.to_world(frame.to_mesh(skin.vertices)))
-    residual = measured(found.body, found.posed, true)
+    residual = measured(found.body, found.posed, Surface(true))
     return Fit(residual.mesh_to_body_mean_mm, residual.body_to_mesh_mean_mm, seconds)
 
 

@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.surface.body import LinearBody, open_body
 from kinepose_ocp.surface.body_fit import BodyFit, BodyState, NormalEquations
-from kinepose_ocp.surface.correspondence import closest_points, sampled, spread_vertices
+from kinepose_ocp.surface.correspondence import Surface, sampled, spread_vertices
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.orientation import world_rotations
 from kinepose_ocp.surface.pose_limits import pose_limits
@@ -213,7 +213,7 @@ def test_the_likest_start_has_the_pose_and_the_way_of_the_world(body):
 def test_closest_points_know_holes():
     flat = square(holes=(44,))  # a triangle in the middle: corners (0.4, 0.4), (0.5, 0.4), (0.5, 0.5)
     points = np.array([[0.13, 0.22, 0.3], [0.47, 0.43, 0.1], [-0.2, 0.5, 0.0], [0.41, 0.47, -0.2]])
-    found = closest_points(points, flat)
+    found = Surface(flat).closest(points)
     assert found.at_hole.tolist() == [False, True, True, False]
     assert np.allclose(found.distance, [0.3, np.hypot(0.1, 0.04 / 2**0.5), 0.2, 0.2], atol=1e-9)
     assert np.allclose(found.normals, [0, 0, 1])

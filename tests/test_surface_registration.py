@@ -10,6 +10,7 @@ from kinepose_ocp.surface import registration
 from kinepose_ocp.surface.body import example_people, open_body
 from kinepose_ocp.surface.body_fit import BodyState
 from kinepose_ocp.surface.closest_point_search import Candidate
+from kinepose_ocp.surface.correspondence import Surface
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.mesh_soundness import missing_share, rims_of, sound_mesh
 from kinepose_ocp.surface.orientation import MeshFrame, axis_rotations, found_unit, nearest_axes
@@ -100,7 +101,9 @@ def test_a_coarse_noisy_mesh_in_other_unit_and_axes_is_fitted(registrar, walker)
     mesh = Mesh(100 * noisy @ Y_UP.T, faces)
     found = registrar.register(mesh)
     assert (found.frame.unit, found.frame.up) == ("centimetres", "+y")
-    true = measured(body, walker, Mesh(noisy, faces))  # noise and coarseness leave the true body as far off
+    true = measured(
+        body, walker, Surface(Mesh(noisy, faces))
+    )  # noise and coarseness leave the true body as far off
     assert found.residual.mean_mm < true.mean_mm
     assert found.residual.mesh_to_body_mean_mm < 1.05 * true.mesh_to_body_mean_mm
     joints = found.frame.to_mesh(found.posed.joint_positions) / 100
@@ -118,7 +121,7 @@ def test_a_coarse_noisy_mesh_in_other_unit_and_axes_is_fitted(registrar, walker)
 def test_fewer_points_measure_the_same_distances(registrar):
     body = registrar.body
     beside, mesh = body.posed(np.array([0.5])), body.mesh(body.posed())
-    full, coarse = (measured(body, beside, mesh, gauge) for gauge in (None, Gauge.coarse(body)))
+    full, coarse = (measured(body, beside, Surface(mesh), gauge) for gauge in (None, Gauge.coarse(body)))
     assert coarse.mean_mm == pytest.approx(full.mean_mm, rel=0.05) and coarse.most_mm > 0
     assert coarse.part_mm.keys() == full.part_mm.keys()
     for part, distance in full.part_mm.items():

@@ -8,7 +8,7 @@ import numpy as np
 
 from kinepose_ocp.numeric import Numeric
 from kinepose_ocp.surface.body import LinearBody
-from kinepose_ocp.surface.correspondence import COMPATIBLE, Samples, spread_vertices
+from kinepose_ocp.surface.correspondence import COMPATIBLE, Samples, Surface, spread_vertices
 from kinepose_ocp.surface.pose_limits import PoseLimits, pose_limits
 from kinepose_ocp.surface.skin_jacobian import SkinJacobian
 
@@ -17,7 +17,6 @@ LIMIT_STD = 0.1  # rad by which a joint may exceed its limits
 LONGEST_TURN = 0.4  # rad that a joint may turn in one step
 SHAPE_BOUND = 4.0  # standard deviations
 LANDMARK_STD = 0.01  # m
-NEAR = 0.004  # m: limbs have turned by a few hundredths of a radian, and steps still converge
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +43,10 @@ class Stage:
     vertices: of the body; points: of the mesh; std: deviation of a surface point [m]; sliding: share of the
     weight that also holds along the surface; back: weight of matches from the mesh to the body; pose_std:
     weak pull of every joint to the start [rad]; cutoff: distance [m] above which matches fade, at least;
-    settled: a step that moves the vertices by less in the mean [m] is the last one.
+    settled: a step that moves the vertices by less in the mean [m] is the last one; damping: of the steps, by
+    the diagonal of the Hessian; near: derivatives serve until the vertices have moved by that much [m, root
+    mean square], when limbs have turned by a few hundredths of a radian. What skin hardly tells, like the
+    twist of a forearm, is only found with derivatives of the place itself.
     """
 
     vertices: int
@@ -56,6 +58,8 @@ class Stage:
     pose_std: float
     cutoff: float
     settled: float = 1e-5
+    damping: float = 0.01
+    near: float = 0.004
 
 
 @dataclass
@@ -88,47 +92,57 @@ class NormalEquations:
 class Moved:
     """Chosen vertices (N, 3) [m] of a body in a state, their derivatives (N, 3, n) and normals (N, 3).
 
-    The derivatives are those of vertices at ``beside`` (N, 3) [m], which is the same place or near.
+    The derivatives are those of vertices at ``beside`` (N, 3) [m], which is the same place or near. shares
+    (N,): how much each counts.
     """
 
     vertices: np.ndarray
     jacobian: np.ndarray
     normals: np.ndarray
     beside: np.ndarray
+    shares: np.ndarray
 
     def distance(self, vertices: np.ndarray) -> float:
         """By how much vertices (N, 3) [m] have moved from here in the mean [m]."""
-        return float(np.linalg.norm(vertices - self.vertices, axis=1).mean())
+        return float(self.shares @ np.linalg.norm(vertices - self.vertices, axis=1) / self.shares.sum())
 
 
 class BodyFit:
     """Functions of some vertices of a body and their derivatives, built once for all meshes.
 
-    vertices: numbers of the chosen ones; the first of them are the body's landmarks, all are spread evenly.
+    vertices: numbers of the chosen ones, the body's landmarks among them: spread evenly and counting alike,
+    or all of them, counting by the area around them.
     """
 
     def __init__(self, body: LinearBody, count: int):
         self.body = body
         self.limits: PoseLimits = pose_limits(body)
-        landmarks = np.array(list(body.landmarks.values()), dtype=np.int64)
-        self.vertices = spread_vertices(body.template, count, landmarks)
-        self.landmark_rows = {name: row for row, name in enumerate(body.landmarks)}
+        resting = body.mesh(body.posed())
+        if count < len(body.template):
+            landmarks = np.array(list(body.landmarks.values()), dtype=np.int64)
+            self.vertices = spread_vertices(body.template, count, landmarks)
+            self._shares = np.ones(count)
+        else:
+            self.vertices = np.arange(len(body.template))
+            self._shares = resting.vertex_areas()
+        rows = {int(vertex): row for row, vertex in enumerate(self.vertices)}
+        self.landmark_rows = {name: rows[vertex] for name, vertex in body.landmarks.items()}
         self.size = body.shape_count + 3 * len(body.parents) + 3
         self._value = Numeric(body.expression(self.vertices))
         self._jacobian = SkinJacobian(body, self.vertices)
-        self._rest_normals = body.mesh(body.posed()).vertex_normals()[self.vertices]
+        self._rest_normals = resting.vertex_normals()[self.vertices]
         self._weights = body.weights[self.vertices]
 
-    def moved(self, state: BodyState, last: Moved | None = None) -> Moved:
+    def moved(self, state: BodyState, last: Moved | None = None, near: float = 0.0) -> Moved:
         """Return the chosen vertices of a state, with derivatives.
 
-        Those of ``last`` serve where vertices have moved by less than :data:`NEAR`, root mean square.
+        Those of ``last`` serve where vertices have moved by less than ``near`` [m, root mean square].
         """
         vertices, normals = self.placed(state)
-        if last is not None and ((vertices - last.beside) ** 2).sum(1).mean() < NEAR**2:
-            return Moved(vertices, last.jacobian, normals, last.beside)
+        if last is not None and ((vertices - last.beside) ** 2).sum(1).mean() < near**2:
+            return Moved(vertices, last.jacobian, normals, last.beside, self._shares)
         jacobian = self._jacobian(state.shape, state.rotations, state.translation)
-        return Moved(vertices, jacobian, normals, vertices)
+        return Moved(vertices, jacobian, normals, vertices, self._shares)
 
     def placed(self, state: BodyState) -> tuple[np.ndarray, np.ndarray]:
         """Return the chosen vertices (N, 3) [m] of a state and their normals (N, 3)."""
@@ -168,17 +182,20 @@ class BodyFit:
             equations.add(moved.jacobian[row], gap, np.full(3, LANDMARK_STD**-2.0))
 
 
-def add_surface(equations: NormalEquations, moved: Moved, mesh: Samples, back: Samples, stage: Stage) -> None:
+def add_surface(
+    equations: NormalEquations, moved: Moved, mesh: Samples | Surface, back: Samples | None, stage: Stage
+) -> None:
     """Draw body vertices to the mesh next to them, and, by ``stage.back``, the body to points near it.
 
-    ``back`` are the points of the mesh that look for the body. Matches at holes or with other normals do not
-    count; far ones fade (Cauchy's weights).
+    mesh: samples, next in position and normal, or the surface, whose closest points count. ``back`` are the
+    points of the mesh that look for the body. Matches at holes or with other normals do not count; far ones
+    fade (Cauchy's weights).
     """
-    found = mesh.nearest(moved.vertices, moved.normals)
-    facing = (mesh.normals[found] * moved.normals).sum(1) > COMPATIBLE
-    rows = np.flatnonzero(~mesh.at_hole[found] & facing)
-    _add_matches(equations, moved, rows, mesh.at(found[rows]), stage, 1.0)
-    if stage.back:
+    found = mesh.matched(moved.vertices, moved.normals)
+    facing = (found.normals * moved.normals).sum(1) > COMPATIBLE
+    rows = np.flatnonzero(~found.at_hole & facing)
+    _add_matches(equations, moved, rows, found.at(rows), stage, 1.0)
+    if back is not None:
         own = Samples(moved.vertices, moved.normals, np.zeros(len(moved.vertices), bool))
         nearest = own.nearest(back.points, back.normals)
         kept = np.flatnonzero((back.normals * moved.normals[nearest]).sum(1) > COMPATIBLE)
@@ -196,7 +213,8 @@ def _add_matches(
     gap = moved.vertices[rows] - matched.points
     distance = np.linalg.norm(gap, axis=1)
     cutoff = max(stage.cutoff, 2.5 * float(np.median(distance)))
-    weight = share * INDEPENDENT / len(rows) / stage.std**2 / (1 + (distance / cutoff) ** 2)
+    shares = moved.shares[rows] / moved.shares[rows].sum()
+    weight = share * INDEPENDENT * shares / stage.std**2 / (1 + (distance / cutoff) ** 2)
     jacobian = moved.jacobian[rows]
     equations.add(np.einsum("ni,nij->nj", matched.normals, jacobian), (matched.normals * gap).sum(1), weight)
     if stage.sliding:

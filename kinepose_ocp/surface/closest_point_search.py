@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from kinepose_ocp.surface.body import LinearBody
-from kinepose_ocp.surface.body_fit import BodyFit, BodyState, NormalEquations, Stage, add_surface
-from kinepose_ocp.surface.correspondence import COMPATIBLE, Samples, sampled
+from kinepose_ocp.surface.body_fit import BodyFit, BodyState, Moved, NormalEquations, Stage, add_surface
+from kinepose_ocp.surface.correspondence import COMPATIBLE, Samples, Surface, sampled
 from kinepose_ocp.surface.limb_restarts import (
     FEW,
     MANY,
@@ -21,7 +21,6 @@ from kinepose_ocp.surface.limb_restarts import (
     restarts,
     unexplained,
 )
-from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.registration_starts import (
     POSES_DEG,
     Start,
@@ -36,31 +35,35 @@ REFINED = 3  # of those, how many are fitted further before the best one is take
 ROUGH = Stage(350, 4000, 10, std=0.02, sliding=0.3, back=1.0, pose_std=1.0, cutoff=0.06)
 MIDDLE = Stage(800, 10000, 12, std=0.01, sliding=0.1, back=0.6, pose_std=1.5, cutoff=0.03)
 FINE = Stage(1500, 30000, 16, std=0.004, sliding=0.02, back=0.1, pose_std=3.0, cutoff=0.015)
-LAST = Stage(1500, 30000, 10, std=0.002, sliding=0.0, back=0.0, pose_std=3.0, cutoff=0.01)
+EXACT = Stage(  # what skin hardly tells, like the twist of a forearm, is left to it: no damping, no pull
+    1500, 0, 12, std=0.002, sliding=0.0, back=0.0, pose_std=10.0, cutoff=0.01, damping=1e-6, near=0.0
+)
+LAST = replace(EXACT, vertices=10**9, iterations=30, settled=2e-6)
 FOLLOWING = Stage(350, 6000, 12, std=0.01, sliding=0.1, back=0.6, pose_std=1.5, cutoff=0.03, settled=5e-4)
-REPOSING = Stage(1500, 15000, 8, std=0.002, sliding=0.0, back=0.0, pose_std=3.0, cutoff=0.01, settled=1e-4)
+REPOSING = replace(EXACT, iterations=8, settled=1e-4)
 MESH_POINTS = FINE.points  # one in 8 mm
 FIRST_SHAPE = 2.5  # standard deviations by which a start may differ from the mean
 ENOUGH = 4  # landmarks that tell how the world is turned
 WIDE = 0.2  # m that they must lie beside a line for that
-DAMPING = 0.01
+Matches = Callable[[NormalEquations, Moved], None]  # adds what draws vertices to a mesh
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Points of a mesh [m] and positions (3,) [m] of landmarks on it."""
+    """A surface [m], points on it, and positions (3,) [m] of landmarks."""
 
+    surface: Surface
     points: Samples
     landmarks: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, mesh: Mesh, landmarks: dict[str, np.ndarray], count: int = MESH_POINTS) -> Target:
-        return cls(sampled(mesh, count), landmarks)
+    def of(cls, surface: Surface, landmarks: dict[str, np.ndarray], count: int = MESH_POINTS) -> Target:
+        return cls(surface, sampled(surface.mesh, count), landmarks)
 
     def turned(self, rotation: np.ndarray, count: int) -> Target:
         """Return ``count`` points and all landmarks turned about the origin by a rotation (3, 3)."""
         marks = {name: rotation @ point for name, point in self.landmarks.items()}
-        return Target(self.points.some(count).turned(rotation), marks)
+        return Target(self.surface, self.points.some(count).turned(rotation), marks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,14 +126,25 @@ class ClosestPointSearch:
                 better = self._hands_restarted(self._limbs_restarted(found, target), target)
                 yield self.settled(better, target)
 
-    def settled(self, found: Candidate, target: Target) -> Candidate:
-        """Return a fit near another, as exact as can be."""
-        return self._refined(self._refined(found, target, FINE), target, LAST)
+    def settled(self, found: Candidate, target: Target, last: Stage = LAST) -> Candidate:
+        """Return a fit near another, as exact as the last stage makes it."""
+        return self.exact(self._refined(found, target, FINE), target, last)
 
-    def reposed(self, near: Candidate, target: Target, stage: Stage = LAST) -> Candidate:
-        """Return the pose and translation that fit a target, near a fit whose shape is held."""
+    def followed(self, near: Candidate, target: Target) -> Candidate:
+        """Return a rough fit of pose and translation near a fit whose shape is held."""
         start = replace(near.start, rotations=near.state.rotations)
-        return self._refined(replace(near, start=start), target, stage, held=self.body.shape_count)
+        return self._refined(replace(near, start=start), target, FOLLOWING, held=self.body.shape_count)
+
+    def exact(self, near: Candidate, target: Target, stage: Stage, hold: bool = False) -> Candidate:
+        """Fit to the closest points of the surface itself, from a fit near it, whose shape may be held."""
+        turned, held = target.turned(near.start.world, 0), self.body.shape_count if hold else 0
+        surface = target.surface.turned(near.start.world)
+        start = replace(near.start, rotations=near.state.rotations)
+
+        def matches(equations: NormalEquations, moved: Moved) -> None:
+            add_surface(equations, moved, surface, None, stage)
+
+        return replace(near, state=self._stepped(replace(near, start=start), turned, stage, matches, held))
 
     def _limbs_restarted(self, found: Candidate, target: Target) -> Candidate:
         """Put limbs anew, one after the other, while the mesh has points that no part of the body is at."""
@@ -183,20 +197,29 @@ class ClosestPointSearch:
 
     def _refined(self, found: Candidate, target: Target, stage: Stage, held: int = 0) -> Candidate:
         """Take the steps of a stage from a fit, in which the first ``held`` coordinates stay."""
-        fit, state = self.fit(stage), found.state
         turned = target.turned(found.start.world, stage.points)
         back = turned.points.some(stage.vertices)
-        moved = None
+
+        def matches(equations: NormalEquations, moved: Moved) -> None:
+            add_surface(equations, moved, turned.points, back if stage.back else None, stage)
+
+        state = self._stepped(found, turned, stage, matches, held)
+        return Candidate(found.start, state, _cost(self.fit(stage), state, turned, back))
+
+    def _stepped(
+        self, found: Candidate, target: Target, stage: Stage, matches: Matches, held: int
+    ) -> BodyState:
+        fit, state, moved = self.fit(stage), found.state, None
         for _ in range(stage.iterations):
-            moved = fit.moved(state, moved)
+            moved = fit.moved(state, moved, stage.near)
             equations = NormalEquations.empty(fit.size)
-            add_surface(equations, moved, turned.points, back, stage)
+            matches(equations, moved)
             fit.add_prior(equations, state, found.start.rotations, stage.pose_std)
-            fit.add_landmarks(equations, moved, turned.landmarks)
-            state = state.moved(equations.step(DAMPING, held))
+            fit.add_landmarks(equations, moved, target.landmarks)
+            state = state.moved(equations.step(stage.damping, held))
             if moved.distance(fit.placed(state)[0]) < stage.settled:
                 break
-        return Candidate(found.start, state, _cost(fit, state, turned, back))
+        return state
 
 
 def _cost(fit: BodyFit, state: BodyState, target: Target, back: Samples) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -43,6 +44,10 @@ class Samples:
         """Return for points (M, 3) with normals (M, 3) the numbers (M,) of the samples next to them."""
         return self._tree.query(np.c_[points, NORMAL_LENGTH * normals])[1]
 
+    def matched(self, points: np.ndarray, normals: np.ndarray) -> Samples:
+        """Return the samples (M) next to points (M, 3) with normals (M, 3)."""
+        return self.at(self.nearest(points, normals))
+
 
 def sampled(mesh: Mesh, count: int) -> Samples:
     """Return points spread evenly by area over a mesh, with normals interpolated between its vertices.
@@ -76,27 +81,61 @@ def spread_vertices(vertices: np.ndarray, count: int, first: np.ndarray) -> np.n
 
 @dataclass(frozen=True, eq=False)
 class ClosestPoints:
-    """Where a mesh is next to given points (N,): distance [m], interpolated unit normal, whether at a rim."""
+    """Where a surface is next to given points (N,).
+
+    distance [m]; positions (N, 3) [m]; interpolated unit normals (N, 3); whether at a rim.
+    """
 
     distance: np.ndarray
+    positions: np.ndarray
     normals: np.ndarray
     at_hole: np.ndarray
 
 
-def closest_points(points: np.ndarray, mesh: Mesh) -> ClosestPoints:
-    """Return the exact closest points on the triangles of a mesh (libigl).
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """The triangles of a mesh, sorted once for all searches (libigl)."""
 
-    Raises
-    ------
-    DataError
-        Without libigl.
-    """
-    arrays = [np.ascontiguousarray(values) for values in (points, mesh.vertices, mesh.faces)]
-    squared, face, closest = libigl().point_mesh_squared_distance(*arrays)[:3]
-    share = barycentric(mesh.vertices[mesh.faces[face]], closest)
-    rim = mesh.connectivity.boundary_vertices[mesh.faces[face]]
-    away = share < 1e-4  # corners that the closest point's edge or vertex does not touch
-    at_hole = away.any(1) & (rim | away).all(1)
-    normals = np.einsum("nk,nkx->nx", share, mesh.vertex_normals()[mesh.faces[face]])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    return ClosestPoints(np.sqrt(squared), normals, at_hole)
+    mesh: Mesh
+
+    @cached_property
+    def _sorted(self) -> tuple[Any, np.ndarray, np.ndarray]:
+        """Libigl's tree, and the arrays it needs in every search."""
+        vertices, faces = np.ascontiguousarray(self.mesh.vertices), np.ascontiguousarray(self.mesh.faces)
+        tree = libigl().AABB()
+        tree.init(vertices, faces)
+        return tree, vertices, faces
+
+    @cached_property
+    def _normals(self) -> np.ndarray:
+        return self.mesh.vertex_normals()
+
+    def turned(self, rotation: np.ndarray) -> Surface:
+        """Return the surface turned about the origin by a rotation (3, 3)."""
+        if np.array_equal(rotation, np.eye(3)):
+            return self
+        return Surface(self.mesh.with_vertices(self.mesh.vertices @ rotation.T))
+
+    def closest(self, points: np.ndarray) -> ClosestPoints:
+        """Return the exact closest points on the triangles.
+
+        Raises
+        ------
+        DataError
+            Without libigl.
+        """
+        tree, vertices, faces = self._sorted
+        squared, face, closest = tree.squared_distance(vertices, faces, np.ascontiguousarray(points))
+        corners = faces[face]
+        share = barycentric(vertices[corners], closest)
+        rim = self.mesh.connectivity.boundary_vertices[corners]
+        away = share < 1e-4  # corners that the closest point's edge or vertex does not touch
+        at_hole = away.any(1) & (rim | away).all(1)
+        normals = np.einsum("nk,nkx->nx", share, self._normals[corners])
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+        return ClosestPoints(np.sqrt(squared), closest, normals, at_hole)
+
+    def matched(self, points: np.ndarray, normals: np.ndarray) -> Samples:
+        """Return the exact closest points of points (M, 3); normals do not matter."""
+        found = self.closest(points)
+        return Samples(found.positions, found.normals, found.at_hole)

@@ -18,6 +18,7 @@ from kinepose_ocp.errors import DataError, possible
 from kinepose_ocp.surface.body import LinearBody, Posed
 from kinepose_ocp.surface.body_fit import BodyState
 from kinepose_ocp.surface.closest_point_search import (
+    EXACT,
     FINE,
     FOLLOWING,
     REPOSING,
@@ -25,6 +26,7 @@ from kinepose_ocp.surface.closest_point_search import (
     ClosestPointSearch,
     Target,
 )
+from kinepose_ocp.surface.correspondence import Surface
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.mesh_soundness import sound_mesh
 from kinepose_ocp.surface.orientation import YAWS, MeshFrame, found_unit, nearest_axes, world_rotations
@@ -75,7 +77,7 @@ def register(
 class Case:
     """A sound mesh [m], the given vertices (V, 3) [m] if they are the body's own, and the mesh's frame."""
 
-    mesh: Mesh
+    surface: Surface
     vertices: np.ndarray | None
     frame: MeshFrame
 
@@ -122,7 +124,7 @@ class Registrar:
         sound = sound_mesh(mesh, self.bars).mesh
         given = MeshFrame(found_unit(sound), np.eye(3)) if frame is None else frame
         case = self.case(mesh, sound, given)
-        target = Target.of(case.mesh, {name: given.to_world(point) for name, point in marks.items()})
+        target = Target.of(case.surface, {name: given.to_world(point) for name, point in marks.items()})
         refused: list[tuple[float, str]] = []
         for fit in self._fits(case, target, world_rotations()[: YAWS if frame else None]):
             world = np.eye(3) if frame else self._upright(fit)
@@ -142,19 +144,19 @@ class Registrar:
         """Return a given mesh, made sound, in the unit and the axes of a frame."""
         metric = sound.with_vertices(frame.to_world(sound.vertices))
         own = frame.to_world(mesh.vertices) if same_topology(mesh, self.body) else None
-        return Case(metric, own, frame)
+        return Case(Surface(metric), own, frame)
 
     def followed(self, case: Case, near: Candidate) -> Candidate:
         """Fit a pose roughly, from a fit near it whose shape is held. A direct fit needs no fit near it."""
         if _is_direct(near, case):
             return near
-        return self._search.reposed(near, Target.of(case.mesh, {}, FOLLOWING.points), FOLLOWING)
+        return self._search.followed(near, Target.of(case.surface, {}, FOLLOWING.points))
 
     def settled(self, case: Case, near: Candidate) -> Registration:
         """Fit shape and pose, from a fit near it; what does not fit is not refused."""
-        target = Target.of(case.mesh, {})
+        target = Target.of(case.surface, {})
         direct = _is_direct(near, case)
-        fit = _direct(self._search, case.vertices) if direct else self._search.settled(near, target)
+        fit = _direct(self._search, case.vertices) if direct else self._search.settled(near, target, EXACT)
         return self._measured(fit, np.eye(3), case, target)
 
     def reposed(self, case: Case, near: Candidate, shape: np.ndarray) -> Registration:
@@ -167,9 +169,9 @@ class Registrar:
         else:
             moved = self.body.joint_directions[0] @ (near.state.shape - shape)  # the root stays where it was
             state = BodyState(shape, near.state.rotations, near.state.translation + moved)
-            target = Target.of(case.mesh, {}, REPOSING.points)
-            fit = self._search.reposed(replace(near, state=state), target, REPOSING)
-        return self._result(self.body, fit, np.eye(3), case.mesh, case.frame, self._coarse)
+            target = Target.of(case.surface, {}, 0)
+            fit = self._search.exact(replace(near, state=state), target, REPOSING, hold=True)
+        return self._result(self.body, fit, np.eye(3), case, self._coarse)
 
     def implausible(self, found: Registration) -> str | None:
         """Return in one line why a fit that is near its mesh is no body's all the same, or None."""
@@ -192,13 +194,13 @@ class Registrar:
 
     def _measured(self, fit: Candidate, world: np.ndarray, case: Case, target: Target) -> Registration:
         """Return a fit, or that of the body without correctives next to it: many programs blend linearly."""
-        found = self._result(self.body, fit, world, case.mesh, case.frame)
+        found = self._result(self.body, fit, world, case)
         if found.residual.mean_mm < WELL or self.body.plain is self.body:
             return found
         drawn_in = (
             _direct(self._plain, case.vertices) if _is_direct(fit, case) else self._plain.settled(fit, target)
         )
-        other = self._result(self.body.plain, drawn_in, world, case.mesh, case.frame)
+        other = self._result(self.body.plain, drawn_in, world, case)
         better = other.residual.mean_mm < BETTER * found.residual.mean_mm
         return replace(other, notes=(*other.notes, LINEAR)) if better else found
 
@@ -218,8 +220,7 @@ class Registrar:
         body: LinearBody,
         fit: Candidate,
         world: np.ndarray,
-        mesh: Mesh,
-        given: MeshFrame,
+        case: Case,
         gauge: Gauge | None = None,
     ) -> Registration:
         """Return a fit of a body, measured, in the mesh's axes turned by ``world`` (3, 3)."""
@@ -229,8 +230,8 @@ class Registrar:
         rotations[0] = (Rotation.from_matrix(turn) * Rotation.from_rotvec(rotations[0])).as_rotvec()
         translation = turn @ (root + state.translation) - root
         posed = body.posed(state.shape, rotations, translation)
-        residual = measured(body, posed, mesh.with_vertices(mesh.vertices @ world.T), gauge)
-        frame = MeshFrame(given.unit, world @ given.rotation)
+        residual = measured(body, posed, case.surface.turned(world), gauge)
+        frame = MeshFrame(case.frame.unit, world @ case.frame.rotation)
         notes = (f"the mesh is in {frame.unit}, {frame.up} up", f"fitted from: {fit.start.name}")
         return Registration(
             body, state.shape, rotations, translation, posed, residual, frame, fit.start.name, notes

@@ -8,8 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from kinepose_ocp.surface.body import LinearBody, Posed
-from kinepose_ocp.surface.correspondence import closest_points, sampled, spread_vertices
-from kinepose_ocp.surface.mesh import Mesh
+from kinepose_ocp.surface.correspondence import Surface, sampled, spread_vertices
 
 MESH_SAMPLES = 6000
 COARSE = 3000  # points of a body, and of a mesh, that are measured in sequences
@@ -88,15 +87,15 @@ class Gauge:
         return cls(numbers, cKDTree(body.template[numbers]).query(body.template)[1], COARSE)
 
 
-def measured(body: LinearBody, posed: Posed, mesh: Mesh, gauge: Gauge | None = None) -> Residual:
-    """Measure a posed body against a mesh [m], both ways, exactly between triangles."""
+def measured(body: LinearBody, posed: Posed, surface: Surface, gauge: Gauge | None = None) -> Residual:
+    """Measure a posed body against a surface [m], both ways, exactly between triangles."""
     at, skin = gauge or Gauge.full(body), body.mesh(posed)
-    found = closest_points(skin.vertices[at.numbers], mesh)
+    found = surface.closest(skin.vertices[at.numbers])
     area = np.bincount(at.stands_for, skin.vertex_areas(), minlength=len(at.numbers))
     whole = np.where(found.at_hole, 0.0, area)
     agree = (found.normals * skin.vertex_normals()[at.numbers]).sum(1) > AGREEING
-    points = sampled(mesh, at.samples)
-    back = closest_points(points.points, skin).distance * 1e3
+    points = sampled(surface.mesh, at.samples)
+    back = Surface(skin).closest(points.points).distance * 1e3
     there = found.distance * 1e3
     parts = np.full(len(area), "body") if body.vertex_parts is None else body.vertex_parts[at.numbers]
     groups = {name: parts == name for name in _main_parts(parts, area)}

@@ -15,6 +15,7 @@ from kinepose_ocp.surface.skin_parts import nearest_rotation
 VERTEX_STD = 0.001  # m
 POSE_STD = 10.0  # rad: no prior but for what the vertices do not tell
 ITERATIONS = 30
+NEAR = 0.001  # m: derivatives serve until the vertices have moved by as much
 SETTLED = 1e-6  # rad, m and standard deviations
 
 
@@ -58,7 +59,7 @@ def direct_fit(fit: BodyFit, vertices: np.ndarray, shape: np.ndarray | None = No
     held = 0 if shape is None else len(shape)
     start, damping, moved = state.rotations, 1e-3, None
     for _ in range(ITERATIONS):
-        moved = fit.moved(state, moved)
+        moved = fit.moved(state, moved, NEAR)
         equations = NormalEquations.empty(fit.size)
         gap = (moved.vertices - wanted).ravel()
         weight = np.full(len(gap), 1 / VERTEX_STD**2)
