@@ -141,10 +141,17 @@ class PartsProgram:
         return ca.nlpsol("parts", "ipopt", program, options)
 
     # ---- numbers -----------------------------------------------------------------------------------
-    def solve(self, start: PlacedSkeleton, table: PointTable, parameters: Mapping[str, np.ndarray]) -> Solved:
+    def solve(
+        self,
+        start: PlacedSkeleton,
+        table: PointTable,
+        parameters: Mapping[str, np.ndarray],
+        farthest: float = np.inf,
+    ) -> Solved:
         """Solve from a placed skeleton, whose rotations are the base of the rotation vectors.
 
-        Scales that are not free stay those of the start.
+        Scales that are not free stay those of the start. farthest: bound of the numbers of a rotation vector
+        [rad]; without it a step may turn a slender part over, into another minimum.
         """
         base = start.rotations.transpose(0, 2, 1).reshape(self.count, 9).T  # column by column
         logs = np.log(start.scales)
@@ -154,7 +161,10 @@ class PartsProgram:
         x0[self.places[:, 3:6]] = start.translations
         if self.groups is not None:
             x0[self.places[:, 6:]] = logs
-        result = self._solver(x0=x0, p=np.concatenate(packed), lbg=self._limits.lower, ubg=self._limits.upper)
+        most = np.full(self.size, np.inf)
+        most[self.places[:, :3]] = farthest
+        limits = {"lbg": self._limits.lower, "ubg": self._limits.upper}
+        result = self._solver(x0=x0, p=np.concatenate(packed), lbx=-most, ubx=most, **limits)
         return self._solved(start, result)
 
     def _solved(self, start: PlacedSkeleton, result: Mapping[str, ca.DM]) -> Solved:

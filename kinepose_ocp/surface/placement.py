@@ -29,6 +29,7 @@ from kinepose_ocp.surface.skeleton import Skeleton
 from kinepose_ocp.surface.skin_parts import facing, skin_weights
 
 ROUNDS = 4  # with the skin next to the bones, after one without
+TURN = 0.6  # rad by which a part may turn in each of them
 BENT = {"humerus": 1.2, "femur": 0.5, "forearm": 1.0, "hand": 0.5, "tibia": 0.5}  # rad; else STIFF
 BENT |= {"lumbar": 0.12, "thorax": 0.12, "cspine": 0.15}
 STIFF = 0.3  # rad
@@ -157,7 +158,8 @@ class PlacementProblem:
         numbers = {"size": np.log(expected)}
         found = [self.program.solve(self._start(rest, size, expected), skin.table(None), numbers)]
         for _ in range(ROUNDS):
-            found.append(self.program.solve(found[-1].placed, skin.table(found[-1].placed), numbers))
+            last = found[-1].placed
+            found.append(self.program.solve(last, skin.table(last), numbers, TURN))
         if not found[-1].converged:
             raise SolveError(f"the skeleton could not be placed: {found[-1].status}")
         return Placement(found[-1].placed, tuple(found))
