@@ -46,7 +46,8 @@ class Stage:
     settled: a step that moves the vertices by less in the mean [m] is the last one; damping: of the steps, by
     the diagonal of the Hessian; near: derivatives serve until the vertices have moved by that much [m, root
     mean square], when limbs have turned by a few hundredths of a radian. What skin hardly tells, like the
-    twist of a forearm, is only found with derivatives of the place itself.
+    twist of a forearm, is only found with derivatives of the place itself. measured: std is what the heights
+    of the matches show, at least the given one.
     """
 
     vertices: int
@@ -60,6 +61,7 @@ class Stage:
     settled: float = 1e-5
     damping: float = 0.01
     near: float = 0.004
+    measured: bool = False
 
 
 @dataclass
@@ -212,11 +214,14 @@ def _add_matches(
         return
     gap = moved.vertices[rows] - matched.points
     distance = np.linalg.norm(gap, axis=1)
+    height = (matched.normals * gap).sum(1)
     cutoff = max(stage.cutoff, 2.5 * float(np.median(distance)))
     shares = moved.shares[rows] / moved.shares[rows].sum()
-    weight = share * INDEPENDENT * shares / stage.std**2 / (1 + (distance / cutoff) ** 2)
+    fading = shares / (1 + (distance / cutoff) ** 2)
+    std = max(stage.std, float(np.sqrt(fading @ height**2))) if stage.measured else stage.std
+    weight = share * INDEPENDENT * fading / std**2
     jacobian = moved.jacobian[rows]
-    equations.add(np.einsum("ni,nij->nj", matched.normals, jacobian), (matched.normals * gap).sum(1), weight)
+    equations.add(np.einsum("ni,nij->nj", matched.normals, jacobian), height, weight)
     if stage.sliding:
         held = np.repeat(weight * stage.sliding, 3)
         equations.add(jacobian.reshape(len(held), -1), gap.ravel(), held)
