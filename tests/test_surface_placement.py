@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from surface_motion import mirror_image
 
 from kinepose_ocp.errors import DataError, ModelError
@@ -10,7 +11,7 @@ from kinepose_ocp.surface.contacts import bony_points, landmark_pairs
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.parts_program import PartsProgram
 from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins
-from kinepose_ocp.surface.placement import placement_problem
+from kinepose_ocp.surface.placement import RestSkin, placement_problem
 from kinepose_ocp.surface.quality import joint_gaps, overlap, skeleton_quality
 from kinepose_ocp.surface.sides import twin
 from kinepose_ocp.surface.skeleton import Bone, Skeleton, SkeletonJoint, open_skeleton
@@ -45,6 +46,20 @@ def test_bones_lie_inside_the_skin_and_joints_are_closed(body, placements, numbe
     assert found.inside_percent >= 98.5 and found.beyond_percent <= 1
     assert found.trunk_protrusion_mm <= 10
     assert found.hard_gap_mm <= 0.1
+
+
+def test_parts_turn_no_farther_than_allowed(body, skeleton, placements):
+    """From a femur turned by half a radian about its length, which would turn back at once."""
+    problem, rest = placement_problem(skeleton), body.posed(SHAPES[0])
+    placed, part = placements[0].placed, skeleton.parts.index("femur_left")
+    turns = placed.rotations.copy()
+    turns[part] = turns[part] @ Rotation.from_rotvec([0, 0, 0.5]).as_matrix()
+    start = PlacedSkeleton(skeleton, turns, placed.translations, placed.scales)
+    table, numbers = RestSkin(problem, body, rest).table(start), {"size": np.zeros(len(skeleton.parts))}
+    for farthest, least, most in ((np.inf, 0.4, np.inf), (0.1, 0.0, 0.1)):
+        found = problem.program.solve(start, table, numbers, farthest).placed
+        turned = Rotation.from_matrix(np.swapaxes(turns, 1, 2) @ found.rotations).as_rotvec()
+        assert np.abs(turned[part]).max() > least and np.abs(turned).max() < most + 1e-6
 
 
 def test_left_and_right_have_the_same_scales_and_mirrored_places(placements):

@@ -4,9 +4,10 @@ import igl
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from surface_motion import mirror_image
 
 from kinepose_ocp.errors import DataError
-from kinepose_ocp.surface import registration
+from kinepose_ocp.surface import command, registration, surfaces
 from kinepose_ocp.surface.body import example_people, open_body
 from kinepose_ocp.surface.body_fit import BodyState
 from kinepose_ocp.surface.closest_point_search import Candidate
@@ -17,6 +18,7 @@ from kinepose_ocp.surface.orientation import MeshFrame, axis_rotations, found_un
 from kinepose_ocp.surface.registration import Registrar
 from kinepose_ocp.surface.registration_checks import Gauge, measured
 from kinepose_ocp.surface.registration_starts import Start
+from kinepose_ocp.surface.subject import make_subject
 
 Y_UP = np.array(
     [[0.0, 1, 0], [0, 0, 1], [1, 0, 0]]
@@ -126,6 +128,35 @@ def test_fewer_points_measure_the_same_distances(registrar):
     assert coarse.part_mm.keys() == full.part_mm.keys()
     for part, distance in full.part_mm.items():
         assert coarse.part_mm[part] == pytest.approx(distance, rel=0.2, abs=0.2)
+
+
+def test_vertices_in_another_order_are_fitted_as_exactly(registrar, walker):
+    """By closest points alone, and so the shape and the twist of the forearms, which skin hardly tells."""
+    body = registrar.body
+    order = np.random.default_rng(3).permutation(len(body.template))
+    numbers = np.empty_like(order)
+    numbers[order] = np.arange(len(order))
+    found = registrar.register(Mesh(walker.vertices[order], numbers[body.faces]))
+    assert found.start != "vertex by vertex"
+    off = np.linalg.norm(found.posed.joint_positions - walker.joint_positions, axis=1)
+    assert off.max() < 0.0002  # m
+    turned = np.einsum("kij,kil->kjl", found.posed.joint_rotations, walker.joint_rotations)
+    assert np.degrees(Rotation.from_matrix(turned).magnitude()).max() < 1
+
+
+def test_a_mirrored_mesh_gives_the_mirrored_skeleton():
+    body, skeleton = command.default_body(), command.default_skeleton()
+    stride = np.zeros((len(body.parents), 3))
+    for joint, turn in {"upperleg_left": -0.5, "upperleg_right": 0.3, "lowerleg_right": 0.6}.items():
+        stride[body.joint_index(joint), 1] = turn
+    vertices = body.posed(example_people()["boy, 10 years, heavy"], stride).vertices
+    coarse, faces = igl.decimate(vertices, body.faces, 6000)[:2]
+    meshes = Mesh(coarse, faces), Mesh(coarse * [1, -1, 1], faces[:, ::-1])
+    one, other = (make_subject(surfaces.of_mesh(mesh, body), skeleton).poses[0] for mesh in meshes)
+    other = mirror_image(other)
+    for part in skeleton.parts:
+        apart = one.part_mesh(part).vertices - other.part_mesh(part).vertices
+        assert np.linalg.norm(apart, axis=1).max() < 0.0005, part  # m
 
 
 def test_a_child_of_ten_years_is_fitted(registrar):
