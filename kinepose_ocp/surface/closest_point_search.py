@@ -126,9 +126,9 @@ class ClosestPointSearch:
                 better = self._hands_restarted(self._limbs_restarted(found, target), target)
                 yield self.settled(better, target)
 
-    def settled(self, found: Candidate, target: Target, last: Stage = LAST) -> Candidate:
-        """Return a fit near another, as exact as the last stage makes it."""
-        return self.exact(self._refined(found, target, FINE), target, last)
+    def settled(self, found: Candidate, target: Target) -> Candidate:
+        """Return a fit near another, as exact as can be."""
+        return self.exact(self._refined(found, target, FINE), target, LAST)
 
     def followed(self, near: Candidate, target: Target) -> Candidate:
         """Return a rough fit of pose and translation near a fit whose shape is held."""

@@ -156,7 +156,7 @@ class Registrar:
         """Fit shape and pose, from a fit near it; what does not fit is not refused."""
         target = Target.of(case.surface, {})
         direct = _is_direct(near, case)
-        fit = _direct(self._search, case.vertices) if direct else self._search.settled(near, target, EXACT)
+        fit = _direct(self._search, case.vertices) if direct else self._search.exact(near, target, EXACT)
         return self._measured(fit, np.eye(3), case, target)
 
     def reposed(self, case: Case, near: Candidate, shape: np.ndarray) -> Registration:
