@@ -99,7 +99,7 @@ def test_a_saved_regressor_tells_sizes_of_the_open_body(tmp_path):
     joints = [body.joint_index(name) for name in rig.values()]
     shapes = random.normal(size=(60, body.shape_count))
     points = np.array([body.posed(shape).joint_positions[joints] for shape in shapes])
-    learnt = fit_regressor(shapes, points, "60 random shapes", (16, 9), 5, tuple(rig))
+    learnt = fit_regressor(shapes, points, "60 random shapes", (body.shape_count, 9), 5, tuple(rig))
     save_regressor(learnt, tmp_path / "mine.npz")
     found = regressed_sizes(regressor_of(tmp_path / "mine.npz", body), body, np.array([2.0]), open_skeleton())
     person, mean = body.posed(np.array([2.0])), body.posed()

@@ -112,7 +112,7 @@ def test_the_open_body_at_rest_is_its_template(body):
 def test_symbols_give_the_numbers_of_the_same_vertices(body):
     chosen = np.array([11, 0, 12000, 503])
     shape, rotations, translation = random_pose(body, 5)
-    symbols = [ca.MX.sym("s", 16), ca.MX.sym("r", 3, 23), ca.MX.sym("t", 3)]
+    symbols = [ca.MX.sym("s", body.shape_count), ca.MX.sym("r", 3, 23), ca.MX.sym("t", 3)]
     some = ca.Function("some", symbols, [body.expression(chosen)(*symbols)[0]])
     found = some(shape, rotations.T, translation).full().T
     np.testing.assert_allclose(found, body.posed(shape, rotations, translation).vertices[chosen], atol=1e-12)
@@ -145,14 +145,14 @@ def test_second_derivatives_are_finite_at_rest():
 
 # ---- what a body accepts ---------------------------------------------------------------------------
 def test_a_shape_may_be_shorter_than_the_components(body):
-    full = np.zeros(16)
+    full = np.zeros(26)
     full[:2] = (1.0, -0.5)
     np.testing.assert_array_equal(body.posed(full[:2]).vertices, body.posed(full).vertices)
 
 
 def test_inputs_of_another_size_are_refused(body):
-    with pytest.raises(DataError, match=r"a shape of \(17,\) for a body of 16 shape components"):
-        body.posed(np.zeros(17))
+    with pytest.raises(DataError, match=r"a shape of \(27,\) for a body of 26 shape components"):
+        body.posed(np.zeros(27))
     with pytest.raises(DataError, match=r"rotations of shape \(22, 3\) for a body of 23 joints"):
         body.posed(rotations=np.zeros((22, 3)))
     with pytest.raises(DataError, match=r"a translation of shape \(2,\); needed: \(3,\)"):
@@ -233,9 +233,9 @@ def test_files_of_wrong_arrays_are_refused(change, message):
 
 # ---- the open body ---------------------------------------------------------------------------------
 def test_the_skin_is_closed_and_looks_outward_for_any_shape(body):
-    assert (len(body.template), len(body.parents), body.shape_count) == (12073, 23, 16)
+    assert (len(body.template), len(body.parents), body.shape_count) == (12073, 23, 26)
     for seed in range(3):
-        shape = np.random.default_rng(seed).normal(size=16)
+        shape = np.random.default_rng(seed).normal(size=body.shape_count)
         mesh = Mesh(body.posed(shape).vertices, body.faces)
         assert mesh.is_closed()
         assert 0.02 < mesh.volume() < 0.2  # m^3
@@ -329,3 +329,57 @@ def test_heavy_people_are_heavy(body, people):
             heavy = index[name.replace("light", "heavy")]
             assert 13 < light < (17.5 if "10 years" in name else 20)
             assert (19 if "10 years" in name else 25) < heavy < 35
+
+
+TO_PUBLISHED_WRIST = (
+    0.007  # m: the joint is 4 to 6 mm before the tip of the radial styloid, de Leva's wrist 2 after
+)
+SHARES = {  # of the stature, of men and of women: Drillis & Contini 1966, de Leva 1996
+    "thigh": ((0.2425, 0.245), (0.2124, 0.245)),
+    "shank": ((0.246, 0.2529), (0.246, 0.2528)),
+    "foot": ((0.1482, 0.152), (0.1316, 0.152)),
+    "forearm": ((0.146, 0.1545), (0.146, 0.1523)),
+    "head and neck": ((0.1395, 0.1395), (0.1405, 0.1405)),
+}
+
+
+def rig_lengths(body, posed):
+    """Lengths [m] between joints of the rig and landmarks of the skin; they know nothing of bones."""
+    at = dict(zip(body.joint_names, posed.joint_positions, strict=True))
+    at |= {name: posed.vertices[vertex] for name, vertex in body.landmarks.items()}
+
+    def far(first, second):
+        return np.linalg.norm(at[f"{first}_left"] - at[f"{second}_left"])
+
+    return {
+        "thigh": far("upperleg", "lowerleg"),
+        "shank": far("lowerleg", "foot"),
+        "foot": far("heel", "toe_tip"),
+        "forearm": far("lowerarm", "wrist") + TO_PUBLISHED_WRIST,
+        "head and neck": at["head_top"][2] - at["c7"][2],
+    }
+
+
+def test_segments_of_people_are_as_long_as_published_of_their_sex(body, people):
+    """Children have larger heads, and nothing is published here of them: limbs as those of adults."""
+    for name, posed in people.items():
+        child = "10 years" in name
+        for segment, length in rig_lengths(body, posed).items():
+            men, women = SHARES[segment]
+            low, high = (min(men + women), max(men + women)) if child else women if "woman" in name else men
+            if not (child and segment == "head and neck"):
+                assert 0.96 * low < length / stature(posed) < 1.04 * high, (name, segment)
+
+
+def test_some_shape_lengthens_the_forearms_alone(body):
+    """By 20 mm: of all joints the wrists move, and hands with them."""
+    wanted = np.zeros((len(body.parents), 3))
+    for side in ("left", "right"):
+        wrist, elbow = (body.joint_index(f"{name}_{side}") for name in ("wrist", "lowerarm"))
+        along = body.joint_template[wrist] - body.joint_template[elbow]
+        wanted[wrist] = 0.02 * along / np.linalg.norm(along)
+    directions = body.joint_directions.reshape(-1, body.shape_count)
+    shape = np.linalg.lstsq(directions, wanted.ravel(), rcond=0.01)[0]
+    assert np.abs(directions @ shape - wanted.ravel()).max() < 0.004
+    tip = body.landmark("dactylion_right")
+    assert np.linalg.norm(body.posed(shape).vertices[tip] - body.template[tip] - wanted[wrist]) < 0.005

@@ -378,7 +378,7 @@ def bad_folder(folder):
         (["body.ply", "--up", "w"], "'w' is not one of"),
         (["body.ply", "--regressor", "none.npz"], "none.npz: no such file"),
         (["body.ply", "--regressor", "model.npz"], "model.npz: not a regressor: no array 'version'"),
-        (["body.ply", "--regressor", "few.npz"], "few.npz: a regressor of 3 inputs; the body has 16 shape"),
+        (["body.ply", "--regressor", "few.npz"], "few.npz: a regressor of 3 inputs; the body has 26 shape"),
         (
             ["body.ply", "--regressor", "betas_regressor_male.pkl"],
             "betas_regressor_male.pkl: OSSO's regressor is for shapes of STAR; give STAR's file",

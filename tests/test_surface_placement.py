@@ -6,8 +6,10 @@ from scipy.spatial.transform import Rotation
 from surface_motion import mirror_image
 
 from kinepose_ocp.errors import DataError, ModelError
+from kinepose_ocp.surface.anthropometry import proportions
 from kinepose_ocp.surface.body import LinearBody, example_people, open_body
 from kinepose_ocp.surface.contacts import bony_points, landmark_pairs
+from kinepose_ocp.surface.joint_geometry import placed_geometry
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.parts_program import PartsProgram
 from kinepose_ocp.surface.placed_skeleton import PlacedSkeleton, part_origins
@@ -17,7 +19,7 @@ from kinepose_ocp.surface.sides import twin
 from kinepose_ocp.surface.skeleton import Bone, Skeleton, SkeletonJoint, open_skeleton
 
 pytest.importorskip("igl")
-SHAPES = (np.zeros(16), np.random.default_rng(4).normal(size=16) * 0.8)
+SHAPES = (np.zeros(26), np.random.default_rng(4).normal(size=26) * 0.8)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,22 @@ def test_a_hand_reaches_from_the_wrist_to_the_fingertips(body, skeleton, person)
         shares = placed.scales[placed.part_index(f"hand_{side}")] / size
         assert shares.min() > 0.8 and shares.max() < 1.2
     assert skeleton_quality(placed, body.mesh(rest)).inside_of["hand_left"] > 94
+
+
+@pytest.mark.parametrize(
+    "person", ["girl, 10 years, light", "woman, 30 years, heavy", "man, 70 years, light"]
+)
+def test_segments_of_people_are_as_long_as_published(body, skeleton, person):
+    """Children's heads are larger than adults', of whom alone lengths are published here."""
+    rest = body.posed(example_people()[person])
+    placed = placement_problem(skeleton).place(body, rest).placed
+    marks = {name: rest.vertices[vertex] for name, vertex in body.landmarks.items()}
+    found = proportions(placed_geometry(placed, marks), np.ptp(rest.vertices[:, 2]))
+    outside = {one.segment.partition(" (")[0]: one.outside for one in found}
+    assert len(outside) == 8
+    if person.startswith("girl"):
+        assert 10 < outside.pop("head and neck") < 20
+    assert max(abs(percent) for percent in outside.values()) < 5
 
 
 @pytest.mark.parametrize("person", ["boy, 10 years, light", "man, 70 years, heavy"])

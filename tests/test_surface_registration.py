@@ -257,8 +257,8 @@ REFUSED = {
     ),
     "doll": (
         lambda body: scaled(body, 0.3),
-        "the mesh is of no body's size: its surface has 0.151 m2 if in metres, 1.51e-05 m2 if in "
-        "centimetres, 1.51e-07 m2 if in millimetres; a body has 0.45 to 4 m2",
+        "the mesh is of no body's size: its surface has 0.148 m2 if in metres, 1.48e-05 m2 if in "
+        "centimetres, 1.48e-07 m2 if in millimetres; a body has 0.45 to 4 m2",
     ),
     "empty": (
         lambda body: Mesh(np.zeros((0, 3)), np.zeros((0, 3))),
@@ -270,8 +270,8 @@ REFUSED = {
     ),
     "arm": (
         arm,
-        "the mesh is of no body's size: its surface has 0.189 m2 if in metres, 1.89e-05 m2 if in "
-        "centimetres, 1.89e-07 m2 if in millimetres; a body has 0.45 to 4 m2",
+        "the mesh is of no body's size: its surface has 0.186 m2 if in metres, 1.86e-05 m2 if in "
+        "centimetres, 1.86e-07 m2 if in millimetres; a body has 0.45 to 4 m2",
     ),
     "holes": (
         lambda body: with_holes(scaled(body, 1)),

@@ -1,6 +1,8 @@
 """Proportions against published ones, pictures against geometry, folders and JSON whole or not at all."""
 
+import ast
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from kinepose_ocp import surface_figures
 from kinepose_ocp.errors import DataError
 from kinepose_ocp.io.atomic import whole_folder
 from kinepose_ocp.io.json_file import write_json
-from kinepose_ocp.surface import anthropometry
+from kinepose_ocp.surface import anthropometry, published_shares
 from kinepose_ocp.surface.joint_geometry import JointGeometry, hung_geometry
 from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.shaded import BONE, View, picture
@@ -43,9 +45,9 @@ def test_a_person_as_published_deviates_by_nothing():
     found = {one.segment: one for one in anthropometry.proportions(person(), H)}
     assert len(found) == 6  # no landmarks of hand and foot
     for one in found.values():
-        assert one.deviations[anthropometry.LEVA_MEN] == pytest.approx(0, abs=0.05)
+        assert one.deviations[published_shares.LEVA_MEN] == pytest.approx(0, abs=0.05)
         assert abs(one.outside) < 1e-9
-    assert found["thigh (hip - knee)"].deviations[anthropometry.WINTER] == pytest.approx(-1.02, abs=0.1)
+    assert found["thigh (hip - knee)"].deviations[published_shares.WINTER] == pytest.approx(-1.02, abs=0.1)
     assert anthropometry.warnings(list(found.values())) == []
 
 
@@ -67,7 +69,13 @@ def test_forearm_and_hand_meet_beyond_the_radial_styloid():
     found = anthropometry.proportions(JointGeometry(plain.centres, {}, {}, marks), H)
     for one in found:
         if one.segment.startswith(("forearm", "hand")):
-            assert one.deviations[anthropometry.LEVA_MEN] == pytest.approx(0, abs=0.05)
+            assert one.deviations[published_shares.LEVA_MEN] == pytest.approx(0, abs=0.05)
+
+
+def test_published_shares_are_read_without_the_package():
+    """As the build of the open body does, which has none of the package's dependencies."""
+    tree = ast.parse(Path(published_shares.__file__).read_text(encoding="utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def test_a_stature_must_be_a_length():

