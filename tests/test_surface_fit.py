@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import trimesh
 from scipy.spatial.transform import Rotation
 
 from kinepose_ocp.surface.body import LinearBody, open_body
@@ -81,7 +82,7 @@ def test_a_step_turns_joints_only_so_far(body):
     state = BodyState(np.zeros(body.shape_count), np.zeros((len(body.parents), 3)), np.zeros(3))
     moved = state.moved(np.full(body.shape_count + 3 * len(body.parents) + 3, 10.0))
     assert np.linalg.norm(moved.rotations, axis=1).max() == pytest.approx(0.4)
-    assert moved.shape.max() == 4
+    assert moved.shape.max() == 6
 
 
 def test_a_template_that_is_turned_is_turned_back(body):
@@ -219,6 +220,17 @@ def test_closest_points_know_holes():
     assert np.allclose(found.distance, [0.3, np.hypot(0.1, 0.04 / 2**0.5), 0.2, 0.2], atol=1e-9)
     assert np.allclose(found.normals, [0, 0, 1])
     assert (flat.connectivity.edges[1] == 1).sum() == 43
+
+
+def test_matches_lie_on_the_rounded_surface():
+    """A coarse ball of 1 m in radius, whose flat triangles lie up to 4 mm inside."""
+    ball = trimesh.creation.icosphere(subdivisions=3)
+    surface = Surface(Mesh(ball.vertices, ball.faces))
+    outside = np.random.default_rng(0).normal(size=(500, 3))
+    outside *= 1.1 / np.linalg.norm(outside, axis=1, keepdims=True)
+    flat = 1 - np.linalg.norm(surface.closest(outside).positions, axis=1)
+    rounded = 1 - np.linalg.norm(surface.matched(outside, outside).points, axis=1)
+    assert 0.004 < flat.max() < 0.005 and np.abs(rounded).max() < 0.15 * flat.max()
 
 
 def test_samples_are_spread_by_area(body):

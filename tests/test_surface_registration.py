@@ -103,21 +103,19 @@ def test_a_coarse_noisy_mesh_in_other_unit_and_axes_is_fitted(registrar, walker)
     mesh = Mesh(100 * noisy @ Y_UP.T, faces)
     found = registrar.register(mesh)
     assert (found.frame.unit, found.frame.up) == ("centimetres", "+y")
-    true = measured(
-        body, walker, Surface(Mesh(noisy, faces))
-    )  # noise and coarseness leave the true body as far off
+    true = measured(body, walker, Surface(Mesh(noisy, faces)))  # noise and coarseness leave it as far off
     assert found.residual.mean_mm < true.mean_mm
     assert found.residual.mesh_to_body_mean_mm < 1.05 * true.mesh_to_body_mean_mm
     joints = found.frame.to_mesh(found.posed.joint_positions) / 100
     off = np.linalg.norm(joints - walker.joint_positions @ Y_UP.T, axis=1)
-    assert off.mean() < 0.005 and off.max() < 0.012  # m
+    assert off.mean() < 0.003 and off.max() < 0.012  # m
     shape = registrar.register(Mesh(walker.vertices, body.faces)).shape  # the true one: vertex by vertex
     case = registrar.case(mesh, sound_mesh(mesh, registrar.bars).mesh, found.frame)
     state = BodyState(found.shape, found.rotations, found.translation)
     held = registrar.reposed(case, Candidate(Start("", found.rotations, np.eye(3)), state, 0.0), shape)
     assert np.array_equal(held.shape, shape) and held.residual.mean_mm < 3
     again = held.frame.to_mesh(held.posed.joint_positions) / 100 - walker.joint_positions @ Y_UP.T
-    assert np.linalg.norm(again, axis=1).mean() < 0.5 * off.mean()
+    assert np.linalg.norm(again, axis=1).mean() < 0.8 * off.mean()
 
 
 def test_fewer_points_measure_the_same_distances(registrar):
@@ -180,7 +178,7 @@ def test_landmarks_lead_to_a_pose_that_is_not_found_without(registrar, monkeypat
     turns |= {"upperarm_left": (1.6, 0, 0), "upperarm_right": (0.5, 0.7, 0), "spine02": (0.2, 0, 0.3)}
     for joint, turn in turns.items():
         rotations[body.joint_index(joint)] = turn
-    rotations[0] = (0.9, 0.8, -0.5)  # lying askew: no axis of the mesh points up
+    rotations[0] = (1.6, 0.8, -0.5)  # lying askew: no axis of the mesh points up
     posed = body.posed(rotations=rotations)
     coarse, faces, _, _ = igl.decimate(posed.vertices, body.faces, 5000)
     monkeypatch.setattr("kinepose_ocp.surface.closest_point_search.TRIED", 1)

@@ -12,10 +12,9 @@ from kinepose_ocp.surface.correspondence import COMPATIBLE, Samples, Surface, sp
 from kinepose_ocp.surface.pose_limits import PoseLimits, pose_limits
 from kinepose_ocp.surface.skin_jacobian import SkinJacobian
 
-INDEPENDENT = 200.0  # what neighbouring points tell is much the same: all together count as that many
 LIMIT_STD = 0.1  # rad by which a joint may exceed its limits
 LONGEST_TURN = 0.4  # rad that a joint may turn in one step
-SHAPE_BOUND = 4.0  # standard deviations
+SHAPE_BOUND = 6.0  # standard deviations
 LANDMARK_STD = 0.01  # m
 
 
@@ -43,6 +42,7 @@ class Stage:
     vertices: of the body; points: of the mesh; std: deviation of a surface point [m]; sliding: share of the
     weight that also holds along the surface; back: weight of matches from the mesh to the body; pose_std:
     weak pull of every joint to the start [rad]; cutoff: distance [m] above which matches fade, at least;
+    independent: as how many points all together count, as neighbouring ones tell much the same;
     settled: a step that moves the vertices by less in the mean [m] is the last one; damping: of the steps, by
     the diagonal of the Hessian; near: derivatives serve until the vertices have moved by that much [m, root
     mean square], when limbs have turned by a few hundredths of a radian. What skin hardly tells, like the
@@ -58,6 +58,7 @@ class Stage:
     back: float
     pose_std: float
     cutoff: float
+    independent: float = 200.0
     settled: float = 1e-5
     damping: float = 0.01
     near: float = 0.004
@@ -219,7 +220,7 @@ def _add_matches(
     shares = moved.shares[rows] / moved.shares[rows].sum()
     fading = shares / (1 + (distance / cutoff) ** 2)
     std = max(stage.std, float(np.sqrt(fading @ height**2))) if stage.measured else stage.std
-    weight = share * INDEPENDENT * fading / std**2
+    weight = share * stage.independent * fading / std**2
     jacobian = moved.jacobian[rows]
     equations.add(np.einsum("ni,nij->nj", matched.normals, jacobian), height, weight)
     if stage.sliding:

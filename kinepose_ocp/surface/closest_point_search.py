@@ -36,7 +36,7 @@ ROUGH = Stage(350, 4000, 10, std=0.02, sliding=0.3, back=1.0, pose_std=1.0, cuto
 MIDDLE = Stage(800, 10000, 12, std=0.01, sliding=0.1, back=0.6, pose_std=1.5, cutoff=0.03)
 FINE = Stage(1500, 30000, 16, std=0.004, sliding=0.02, back=0.1, pose_std=3.0, cutoff=0.015)
 EXACT = Stage(  # what skin hardly tells, like the twist of a forearm, is left to it: no damping, no pull
-    1500, 0, 12, 0.0002, 0.0, 0.0, pose_std=10.0, cutoff=0.01, damping=1e-6, near=0.0, measured=True
+    1500, 0, 12, 0.0002, 0.0, 0.0, 10.0, cutoff=0.01, independent=1000, damping=1e-6, near=0.0, measured=True
 )
 LAST = replace(EXACT, vertices=10**9, iterations=30, settled=2e-6)
 FOLLOWING = Stage(350, 6000, 12, std=0.01, sliding=0.1, back=0.6, pose_std=1.5, cutoff=0.03, settled=5e-4)

@@ -13,6 +13,7 @@ from kinepose_ocp.surface.envelope import barycentric, libigl
 from kinepose_ocp.surface.mesh import Mesh
 
 NORMAL_LENGTH = 0.15  # m that unit normals count: opposite sides of a limb are 0.3 m apart
+ROUNDING = 0.5  # of the way to the tangent planes of a triangle's corners: on a ball, exact to second order
 COMPATIBLE = 0.3  # cosine below which two normals do not belong together
 
 
@@ -83,13 +84,16 @@ def spread_vertices(vertices: np.ndarray, count: int, first: np.ndarray) -> np.n
 class ClosestPoints:
     """Where a surface is next to given points (N,).
 
-    distance [m]; positions (N, 3) [m]; interpolated unit normals (N, 3); whether at a rim.
+    distance [m]; positions (N, 3) [m]; interpolated unit normals (N, 3); whether at a rim; the vertices of
+    the triangle (N, 3), and barycentric coordinates in it (N, 3).
     """
 
     distance: np.ndarray
     positions: np.ndarray
     normals: np.ndarray
     at_hole: np.ndarray
+    corners: np.ndarray
+    shares: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +137,17 @@ class Surface:
         at_hole = away.any(1) & (rim | away).all(1)
         normals = np.einsum("nk,nkx->nx", share, self._normals[corners])
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-        return ClosestPoints(np.sqrt(squared), closest, normals, at_hole)
+        return ClosestPoints(np.sqrt(squared), closest, normals, at_hole, corners, share)
 
     def matched(self, points: np.ndarray, normals: np.ndarray) -> Samples:
-        """Return the exact closest points of points (M, 3); normals do not matter."""
+        """Return the closest points of points (M, 3) on the rounded surface; normals do not matter.
+
+        Between its vertices a mesh lies inside the skin where this is convex, so that a body fitted to flat
+        triangles is too thin and its joints slide along its limbs. Phong tessellation (Boubekeur and Alexa
+        2008) lifts the closest points towards the tangent planes of the corners.
+        """
         found = self.closest(points)
-        return Samples(found.positions, found.normals, found.at_hole)
+        corners = self.mesh.vertices[found.corners] - found.positions[:, None]
+        heights = (corners * self._normals[found.corners]).sum(2)
+        lifted = np.einsum("nk,nk,nkx->nx", found.shares, heights, self._normals[found.corners])
+        return Samples(found.positions + ROUNDING * lifted, found.normals, found.at_hole)
