@@ -1,7 +1,7 @@
 """The skeleton of a body surface, as the command line finds it: bones, chain, report and picture.
 
-The mesh is the open body in a step, its feet apart and its arms swinging, with a shape of its own. It is
-written as a file first, so that this is what happens to any mesh.
+The mesh is one of the open body's people in a step, feet apart and arms swinging. It is written as a file
+first, so that this is what happens to any mesh.
 """
 
 import argparse
@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from kinepose_ocp import cli
-from kinepose_ocp.surface import open_body, write_mesh
+from kinepose_ocp.surface import example_people, open_body, write_mesh
 from kinepose_ocp.surface.orientation import MeshFrame
 from kinepose_ocp.surface.surfaces import UPS
 
 FRAME = MeshFrame("centimetres", UPS["y"])  # x left, y up, z forward, as graphics programs
-SHAPE = (0.8, -0.6, 0.5, 0.4, -0.3)  # standard deviations of the first shape components
+PERSON = "woman, 30 years, light"
 STEP_DEG = {  # rotation vectors; x forward, y left, z up
     "upperleg_left": (0, -28, 0),
     "lowerleg_left": (0, 14, 0),
@@ -35,7 +35,7 @@ def main(folder: Path) -> dict:
     for name, degrees in STEP_DEG.items():
         rotations[body.joint_index(name)] = np.radians(degrees)
     source = folder.with_name(folder.name + "_body.ply")
-    mesh = body.mesh(body.posed(np.array(SHAPE), rotations))
+    mesh = body.mesh(body.posed(example_people()[PERSON], rotations))
     write_mesh(mesh.with_vertices(FRAME.to_mesh(mesh.vertices)), source)
     try:
         cli.main(["skeleton", str(source), "-o", str(folder)])

@@ -16,7 +16,7 @@ from kinepose_ocp import cli, surface_figures
 from kinepose_ocp.errors import DataError
 from kinepose_ocp.kinematics import Kinematics
 from kinepose_ocp.surface import command, surfaces
-from kinepose_ocp.surface.body import open_body
+from kinepose_ocp.surface.body import example_people, open_body
 from kinepose_ocp.surface.closest_point_search import ClosestPointSearch
 from kinepose_ocp.surface.mesh import Mesh, write_mesh
 from kinepose_ocp.surface.registration import LINEAR
@@ -71,7 +71,10 @@ def test_bones_are_where_the_users_mesh_is(made, study):
     assert (bones.bounds[0] > skin.bounds[0] - 1).all() and (bones.bounds[1] < skin.bounds[1] + 1).all()  # cm
     body = command.default_body()
     hip = (
-        body.posed(np.array(study.SHAPE)).joint_positions[body.joint_index("upperleg_left")][[1, 2, 0]] * 100
+        body.posed(example_people()[study.PERSON]).joint_positions[body.joint_index("upperleg_left")][
+            [1, 2, 0]
+        ]
+        * 100
     )
     head = parts[0].vertices[np.linalg.norm(parts[0].vertices - hip, axis=1).argmin()]
     assert np.linalg.norm(head - hip) < 5  # cm
