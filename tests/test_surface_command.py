@@ -91,7 +91,7 @@ def test_the_report_tells_what_it_is_worth(made, study):
     assert len(overlap) == 22 and 0 < max(overlap.values()) < 10  # 5.3 mm in the template
     assert report["joints"]["largest_overlap_of_neighbours_mm"] == max(overlap.values())
     assert len(report["anthropometry"]) == 8 and report["limits"] and report["versions"]["kinepose_ocp"]
-    standing = command.default_body().posed(np.array(study.SHAPE)).vertices
+    standing = command.default_body().posed(example_people()[study.PERSON]).vertices
     assert report["body"]["stature_m"] == pytest.approx(np.ptp(standing[:, 2]), abs=0.005)
 
 

@@ -14,6 +14,7 @@ from kinepose_ocp.surface.mesh import Mesh
 
 NORMAL_LENGTH = 0.15  # m that unit normals count: opposite sides of a limb are 0.3 m apart
 ROUNDING = 0.5  # of the way to the tangent planes of a triangle's corners: on a ball, exact to second order
+SMOOTH = 0.5  # cosine between the normals of a triangle and of its corners, below which these tell nothing
 COMPATIBLE = 0.3  # cosine below which two normals do not belong together
 
 
@@ -144,10 +145,13 @@ class Surface:
 
         Between its vertices a mesh lies inside the skin where this is convex, so that a body fitted to flat
         triangles is too thin and its joints slide along its limbs. Phong tessellation (Boubekeur and Alexa
-        2008) lifts the closest points towards the tangent planes of the corners.
+        2008) lifts the closest points towards the tangent planes of the corners, where these are not noise.
         """
         found = self.closest(points)
-        corners = self.mesh.vertices[found.corners] - found.positions[:, None]
-        heights = (corners * self._normals[found.corners]).sum(2)
-        lifted = np.einsum("nk,nk,nkx->nx", found.shares, heights, self._normals[found.corners])
-        return Samples(found.positions + ROUNDING * lifted, found.normals, found.at_hole)
+        places, normals = self.mesh.vertices[found.corners], self._normals[found.corners]
+        heights = ((places - found.positions[:, None]) * normals).sum(2)
+        lifted = np.einsum("nk,nk,nkx->nx", found.shares, heights, normals)
+        flat = np.cross(places[:, 1] - places[:, 0], places[:, 2] - places[:, 0])
+        flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-300)
+        smooth = ((normals * flat[:, None]).sum(2) > SMOOTH).all(1)
+        return Samples(found.positions + ROUNDING * smooth[:, None] * lifted, found.normals, found.at_hole)
