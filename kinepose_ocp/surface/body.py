@@ -217,8 +217,8 @@ class LinearBody:
         before = posed.joint_rotations[np.maximum(self.parents, 0)]
         turns = Rotation.from_matrix(before.transpose(0, 2, 1) @ posed.joint_rotations).as_rotvec()
         added = self._corrections(turns.T).full().T
-        turns = (self.weights @ posed.joint_rotations.reshape(-1, 9)).reshape(-1, 3, 3)
-        return posed.vertices - np.einsum("vij,vj->vi", turns, added)
+        mixed = (self.weights @ posed.joint_rotations.reshape(-1, 9)).reshape(-1, 3, 3)
+        return posed.vertices - np.einsum("vij,vj->vi", mixed, added)
 
     def mesh(self, posed: Posed) -> Mesh:
         """Return the skin of a posed body."""

@@ -124,7 +124,7 @@ class BodyFit:
         if count < len(body.template):
             landmarks = np.array(list(body.landmarks.values()), dtype=np.int64)
             self.vertices = spread_vertices(body.template, count, landmarks)
-            self._shares = np.ones(count)
+            self._shares = np.ones(len(self.vertices))
         else:
             self.vertices = np.arange(len(body.template))
             self._shares = resting.vertex_areas()

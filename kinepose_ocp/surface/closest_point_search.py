@@ -36,7 +36,18 @@ ROUGH = Stage(350, 4000, 10, std=0.02, sliding=0.3, back=1.0, pose_std=1.0, cuto
 MIDDLE = Stage(800, 10000, 12, std=0.01, sliding=0.1, back=0.6, pose_std=1.5, cutoff=0.03)
 FINE = Stage(1500, 30000, 16, std=0.004, sliding=0.02, back=0.1, pose_std=3.0, cutoff=0.015)
 EXACT = Stage(  # what skin hardly tells, like the twist of a forearm, is left to it: no damping, no pull
-    1500, 0, 12, 0.0002, 0.0, 0.0, 10.0, cutoff=0.01, independent=1000, damping=1e-6, near=0.0, measured=True
+    vertices=1500,
+    points=0,
+    iterations=12,
+    std=0.0002,
+    sliding=0.0,
+    back=0.0,
+    pose_std=10.0,
+    cutoff=0.01,
+    independent=1000.0,
+    damping=1e-6,
+    near=0.0,
+    measured=True,
 )
 LAST = replace(EXACT, vertices=10**9, iterations=30, settled=2e-6)
 FOLLOWING = Stage(350, 6000, 12, std=0.01, sliding=0.1, back=0.6, pose_std=1.5, cutoff=0.03, settled=5e-4)
@@ -61,9 +72,9 @@ class Target:
         return cls(surface, sampled(surface.mesh, count), landmarks)
 
     def turned(self, rotation: np.ndarray, count: int) -> Target:
-        """Return ``count`` points and all landmarks turned about the origin by a rotation (3, 3)."""
+        """Return surface, ``count`` points and all landmarks turned about the origin by a rotation (3, 3)."""
         marks = {name: rotation @ point for name, point in self.landmarks.items()}
-        return Target(self.surface, self.points.some(count).turned(rotation), marks)
+        return Target(self.surface.turned(rotation), self.points.some(count).turned(rotation), marks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +149,10 @@ class ClosestPointSearch:
     def exact(self, near: Candidate, target: Target, stage: Stage, hold: bool = False) -> Candidate:
         """Fit to the closest points of the surface itself, from a fit near it, whose shape may be held."""
         turned, held = target.turned(near.start.world, 0), self.body.shape_count if hold else 0
-        surface = target.surface.turned(near.start.world)
         start = replace(near.start, rotations=near.state.rotations)
 
         def matches(equations: NormalEquations, moved: Moved) -> None:
-            add_surface(equations, moved, surface, None, stage)
+            add_surface(equations, moved, turned.surface, None, stage)
 
         return replace(near, state=self._stepped(replace(near, start=start), turned, stage, matches, held))
 

@@ -73,6 +73,14 @@ class Source:
     def joints(self) -> list[str]:
         return list(self.model.joint_names)
 
+    def at_rest(self, phenotype: dict[str, float]) -> dict[str, np.ndarray]:
+        """Return what the model needs for a body at rest, to be changed at will."""
+        rest = {
+            k: np.array(v, dtype=np.float32) for k, v in self.model.get_rest_pose(batch_dims=(1,)).items()
+        }
+        rest["shape"][0] = [phenotype[name] for name in PHENOTYPES]
+        return rest
+
     def posed(
         self, phenotype: dict[str, float], amounts: Amounts | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -80,10 +88,7 @@ class Source:
 
         Its measures change by some amounts.
         """
-        rest = {
-            k: np.array(v, dtype=np.float32) for k, v in self.model.get_rest_pose(batch_dims=(1,)).items()
-        }
-        rest["shape"][0] = [phenotype[name] for name in PHENOTYPES]
+        rest = self.at_rest(phenotype)
         vertices = np.asarray(self.model.forward_vertices(**rest), dtype=float)[0]
         joints = np.asarray(self.model.forward_skeleton(**rest), dtype=float)[0, :, :3, 3]
         return self.measures.applied(turned(vertices), turned(joints), amounts or {})

@@ -57,8 +57,7 @@ def random_phenotypes() -> list[dict[str, float]]:
 def posed(source: Source, phenotype: dict[str, float], pose: dict) -> np.ndarray:
     """Vertices (V, 3) [m] of a body in a pose, x forward, y left, z up."""
     model = source.model
-    numbers = {k: np.array(v, dtype=np.float32) for k, v in model.get_rest_pose(batch_dims=(1,)).items()}
-    numbers["shape"][0] = [phenotype[name] for name in PHENOTYPES]
+    numbers = source.at_rest(phenotype)
     places = {
         joint: (key, place)
         for key, joints in model.pose_joint_indices.items()
