@@ -27,7 +27,7 @@ skeleton: $(READY)  ## find the bones inside a body surface; meshes, chain, repo
 evaluate: $(READY)  ## judge accuracy on boundary cases; report in out/evaluate (5 minutes)
 	$(BIN)/kinepose-ocp evaluate -o out/evaluate
 
-studies: $(READY)  ## run every study; figures and numbers in out/NAME (44 minutes on two idle cores)
+studies: $(READY)  ## run every study; figures and numbers in out/NAME (45 minutes on two idle cores)
 	set -e; for study in $(STUDIES); do $(BIN)/python $$study; done
 
 test: $(READY)  ## run the tests, two at a time
