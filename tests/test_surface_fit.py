@@ -1,5 +1,7 @@
 """What registration is made of: derivatives, closest points, joint limits, starts, rims."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
@@ -12,7 +14,7 @@ from kinepose_ocp.surface.mesh import Mesh
 from kinepose_ocp.surface.orientation import world_rotations
 from kinepose_ocp.surface.pose_limits import pose_limits
 from kinepose_ocp.surface.registration_starts import POSES_DEG, pose_rotations, ranked_starts
-from kinepose_ocp.surface.same_topology import first_state
+from kinepose_ocp.surface.same_topology import first_state, joint_turns
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,15 @@ def test_a_step_turns_joints_only_so_far(body):
     moved = state.moved(np.full(body.shape_count + 3 * len(body.parents) + 3, 10.0))
     assert np.linalg.norm(moved.rotations, axis=1).max() == pytest.approx(0.4)
     assert moved.shape.max() == 6
+
+
+def test_a_joint_without_skin_does_not_turn(body):
+    toe, foot = body.joint_index("toe_left"), body.joint_index("foot_left")
+    weights = body.weights.copy()
+    weights[:, foot] += weights[:, toe]
+    weights[:, toe] = 0
+    turns = joint_turns(body.template, replace(body, weights=weights))
+    np.testing.assert_allclose(turns, np.tile(np.eye(3), (len(turns), 1, 1)), atol=1e-9)
 
 
 def test_a_template_that_is_turned_is_turned_back(body):

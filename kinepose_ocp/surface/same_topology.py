@@ -29,7 +29,7 @@ def joint_turns(vertices: np.ndarray, body: LinearBody) -> np.ndarray:
 
     By least squares, weighted by the skinning weights (Kabsch 1976).
     """
-    shares = body.weights / body.weights.sum(0)
+    shares = body.weights / np.maximum(body.weights.sum(0), 1e-12)  # a joint may have no skin
     before, after = shares.T @ body.template, shares.T @ vertices
     products = vertices[:, :, None] * body.template[:, None]
     moments = (shares.T @ products.reshape(-1, 9)).reshape(-1, 3, 3) - after[:, :, None] * before[:, None]
